@@ -1,0 +1,71 @@
+// downstream.hpp: what an HTTP service that issues is, and what its answers mean.
+//
+// A definition is an immutable version: URL, contract, time limits, outcome table.  Rates are not
+// part of it, since operators change them at any moment (common/store/control_store.hpp).
+//
+// The outcome table maps (status, JSON pointer, value) to an outcome; the first row that matches
+// decides, then the protocol's own rules for statuses.  What no row and no rule knows is unknown.
+//
+// Threads: values.   Errors: decoding names the place as a JSON pointer.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/clock.hpp"
+#include "common/issuance_state.hpp"
+#include "common/plan/campaign.hpp"
+#include "common/result.hpp"
+
+namespace vouch::plan {
+
+// What the downstream promises about a repeated call.  No default: somebody must know.
+enum class Contract : std::uint8_t { key };  // honours an idempotency key
+[[nodiscard]] std::string_view name_of(Contract contract);
+
+// What the outcome table can say.  `retry` is Outcome::not_executed.
+struct OutcomeRule {
+  int status_min = 0;  // 200..200 or 400..499
+  int status_max = 0;
+  std::string pointer;               // JSON pointer into the reply; empty: the status decides
+  std::optional<std::string> value;  // as JSON text without quotes; none: the pointer exists
+  Outcome outcome = Outcome::unknown;
+};
+inline constexpr std::size_t kOutcomeRulesMax = 200;
+
+struct Downstream {
+  std::string name;
+  VoucherKind kind = VoucherKind::coupon;
+  std::string url;  // of the issuing call, POST
+  Contract contract = Contract::key;
+  Millis timeout{10'000};         // of a whole call
+  Millis connect_timeout{2'000};
+  Millis key_lifetime{86'400'000};  // how long the downstream remembers a key
+  int in_flight_max = 64;           // calls sent and not yet answered, 1..1024
+  bool sheds_before_executing = false;  // 503 then proves that nothing was executed
+  std::string bearer_file;          // file with a token for "Authorization: Bearer"; empty: none
+  std::string code_pointer = "/code";            // the business code in a refusal
+  std::string reference_pointer = "/reference";  // in a success
+  std::string id_pointer = "/request_id";
+  std::string amount_pointer = "/amount_minor";
+  std::string currency_pointer = "/currency";
+  std::string address_allow;        // CIDR that the peer must be in; empty: any
+  std::vector<OutcomeRule> outcomes;
+};
+
+[[nodiscard]] Result<Downstream> parse_downstream(std::string_view json_text);
+[[nodiscard]] std::string to_json(const Downstream& downstream);
+// An outcome table from a file of its own: a JSON array of rules.
+[[nodiscard]] Result<std::vector<OutcomeRule>> parse_outcomes(std::string_view json_text);
+
+// Rates shown: limit L, warning W, and the target T = 0.95 W that is kept.
+[[nodiscard]] constexpr double target_rate(double warning_rate) { return 0.95 * warning_rate; }
+[[nodiscard]] constexpr double default_warning_rate(double limit) { return 0.90 * limit; }
+
+// A URL that may be called: http or https, a host, no user part, no control bytes.
+[[nodiscard]] Result<void> check_url(std::string_view url);
+
+}  // namespace vouch::plan

@@ -1,0 +1,141 @@
+-- 001_ledger.sql: the ledger of one vouchd instance.
+--
+-- Written by one connection, read by many.  `issuance` is the present state, one row per voucher
+-- owed; `event` is the history, append-only: attempt log, audit trail and outbox are the same
+-- row.  Numbers of states and kinds stand in common/issuance_state.hpp.  Times are UTC
+-- milliseconds, amounts minor units.
+-- Applied once, in one transaction; a released file is never edited.
+
+-- What this ledger knows of itself: instance id, writer number, the program's last start.
+CREATE TABLE ledger_meta (
+  key   TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Random ids of the control store, mapped to small numbers that rows can carry cheaply.
+CREATE TABLE campaign (
+  number INTEGER PRIMARY KEY,
+  id     INTEGER NOT NULL UNIQUE          -- 40 random bits, written as cmp_...
+) STRICT;
+
+CREATE TABLE job (
+  number           INTEGER PRIMARY KEY,
+  id               INTEGER NOT NULL UNIQUE,  -- 40 random bits, written as job_...
+  campaign         INTEGER NOT NULL REFERENCES campaign (number),
+  kind             INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 2),   -- 0 list, 1 rerun, 2 single
+  state            INTEGER NOT NULL CHECK (state BETWEEN 0 AND 7),
+  pause_reason     INTEGER NOT NULL DEFAULT 0 CHECK (pause_reason BETWEEN 0 AND 7),
+  pause_detail     TEXT    NOT NULL DEFAULT '',
+  ranges           INTEGER NOT NULL,         -- how many ranges the list has
+  start_range      INTEGER NOT NULL,         -- planning starts here and wraps round
+  ranges_planned   INTEGER NOT NULL DEFAULT 0,
+  rows_accepted    INTEGER NOT NULL,         -- rows of the list
+  items            INTEGER NOT NULL,         -- issuances owed to a row
+  pilot_left       INTEGER,                  -- rows still to plan before the pilot's pause
+  settle_by_repeat INTEGER NOT NULL DEFAULT 0,  -- cancelled, yet doubt may be repeated
+  submitted_ms     INTEGER NOT NULL,
+  started_ms       INTEGER,
+  ended_ms         INTEGER,
+  late_raised_ms   INTEGER,
+  CHECK ((state = 2) = (pause_reason <> 0))
+) STRICT;
+
+-- 10,000 rows of a job's list: the unit of planning cursor, totals, lock and epoch.
+CREATE TABLE job_range (
+  job          INTEGER NOT NULL REFERENCES job (number),
+  range        INTEGER NOT NULL,
+  planned_to   BLOB,                          -- last recipient_key planned; NULL: none yet
+  planned_all  INTEGER NOT NULL DEFAULT 0,    -- 1: the range's last row has been planned
+  rows_planned INTEGER NOT NULL DEFAULT 0,    -- rows of the list looked at
+  repeats      INTEGER NOT NULL DEFAULT 0,    -- issuances that another job holds already
+  fresh        INTEGER NOT NULL DEFAULT 0,    -- inserted as sending and not yet settled once
+  owner        TEXT    NOT NULL DEFAULT '',
+  epoch        INTEGER NOT NULL DEFAULT 0,
+  planned      INTEGER NOT NULL DEFAULT 0,    -- from here on: issuances by state
+  sending      INTEGER NOT NULL DEFAULT 0,
+  waiting      INTEGER NOT NULL DEFAULT 0,
+  in_doubt     INTEGER NOT NULL DEFAULT 0,
+  held         INTEGER NOT NULL DEFAULT 0,
+  issued       INTEGER NOT NULL DEFAULT 0,
+  declined     INTEGER NOT NULL DEFAULT 0,
+  failed       INTEGER NOT NULL DEFAULT 0,
+  cancelled    INTEGER NOT NULL DEFAULT 0,
+  expired      INTEGER NOT NULL DEFAULT 0,
+  skipped      INTEGER NOT NULL DEFAULT 0,
+  moved        INTEGER NOT NULL DEFAULT 0,    -- taken over by a rerun
+  issued_minor INTEGER NOT NULL DEFAULT 0,    -- sum of the amounts issued
+  PRIMARY KEY (job, range)
+) STRICT, WITHOUT ROWID;
+
+-- The voucher owed to one recipient, for ever.  Bulk rows are born as `sending`; next_at_ms is
+-- NULL for those and for final ones, so that the index of what is due holds the exceptions only.
+CREATE TABLE issuance (
+  campaign           INTEGER NOT NULL,
+  recipient_key      BLOB    NOT NULL CHECK (length(recipient_key) = 16),
+  occurrence         INTEGER NOT NULL,
+  item               INTEGER NOT NULL,
+  state              INTEGER NOT NULL CHECK (state BETWEEN 0 AND 10),
+  round              INTEGER NOT NULL,
+  job                INTEGER NOT NULL,        -- the job that is responsible now
+  range              INTEGER NOT NULL,
+  campaign_version   INTEGER NOT NULL,
+  downstream_version INTEGER NOT NULL,
+  amount_minor       INTEGER,                 -- NULL: a voucher without a value
+  call_digest        BLOB    NOT NULL,        -- of method, URL, key and body: never changes in a round
+  intent_ms          INTEGER NOT NULL,        -- when it last became `sending`
+  doubt_ms           INTEGER,                 -- intent of the earliest attempt that may have acted
+  attempts           INTEGER NOT NULL DEFAULT 0,  -- answered attempts that count
+  strikes            INTEGER NOT NULL DEFAULT 0,  -- the same 5xx answer in a row
+  next_at_ms         INTEGER,
+  last_event         INTEGER,
+  PRIMARY KEY (campaign, recipient_key, occurrence, item),
+  CHECK (state <> 3 OR doubt_ms IS NOT NULL),
+  CHECK (state <> 5 OR last_event IS NOT NULL),
+  CHECK (state NOT IN (2, 3) OR next_at_ms IS NOT NULL)
+) STRICT, WITHOUT ROWID;
+
+-- What is due again, oldest first; a row that is being sent again stays here with a far date, so
+-- that recovery finds it.  The hot path (born sending, issued) never enters it.
+CREATE INDEX issuance_due ON issuance (job, next_at_ms) WHERE next_at_ms IS NOT NULL;
+-- What ended, or stopped, without a voucher: for rerun, results and people.
+CREATE INDEX issuance_unissued ON issuance (job, state) WHERE state IN (4, 6, 7, 8, 9, 10);
+
+-- What a single issuance was asked to give, until it is final: there is no list to read it from.
+CREATE TABLE issuance_input (
+  campaign      INTEGER NOT NULL,
+  recipient_key BLOB    NOT NULL,
+  occurrence    INTEGER NOT NULL,
+  input         TEXT    NOT NULL,             -- JSON: recipient_id and attributes
+  PRIMARY KEY (campaign, recipient_key, occurrence)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE event (
+  seq           INTEGER PRIMARY KEY,          -- without gaps, in commit order
+  writer        INTEGER NOT NULL DEFAULT 1,
+  at_ms         INTEGER NOT NULL,
+  kind          INTEGER NOT NULL,
+  job           INTEGER,
+  campaign      INTEGER,
+  recipient_key BLOB,
+  occurrence    INTEGER,
+  item          INTEGER,
+  round         INTEGER,
+  from_state    INTEGER,
+  to_state      INTEGER,
+  outcome       INTEGER,                      -- of an attempt
+  http_status   INTEGER,
+  transport     INTEGER,                      -- libcurl's code; 0: an answer came
+  sends         INTEGER,                      -- how often the guard fired; above 1: a re-send was stopped
+  duration_us   INTEGER,
+  reference     TEXT,                         -- the downstream's name for what it issued
+  reply_digest  BLOB,
+  detail        TEXT,                         -- reason code, or words
+  prev_seq      INTEGER                       -- the issuance's event before this one
+) STRICT;
+
+-- Answers given, so that a command is never applied twice.
+CREATE TABLE applied_command (
+  id         INTEGER PRIMARY KEY,
+  applied_ms INTEGER NOT NULL,
+  answer     TEXT    NOT NULL                 -- JSON
+) STRICT;
