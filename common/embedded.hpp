@@ -14,5 +14,6 @@ struct File {
 
 extern const std::span<const File> control_migrations;
 extern const std::span<const File> ledger_migrations;
+extern const std::span<const File> list_migrations;
 
 }  // namespace vouch::embedded
