@@ -39,20 +39,21 @@ inline constexpr std::size_t kOutcomeRulesMax = 200;
 struct Downstream {
   std::string name;
   VoucherKind kind = VoucherKind::coupon;
-  std::string url;  // of the issuing call, POST
+  std::string url;          // of the issuing call, POST
+  bool allow_http = false;  // a plain http:// URL is refused unless this says so
   Contract contract = Contract::key;
-  Millis timeout{10'000};         // of a whole call
+  Millis timeout{10'000};  // of a whole call
   Millis connect_timeout{2'000};
-  Millis key_lifetime{86'400'000};  // how long the downstream remembers a key
-  int in_flight_max = 64;           // calls sent and not yet answered, 1..1024
+  Millis key_lifetime{86'400'000};      // how long the downstream remembers a key
+  int in_flight_max = 64;               // calls sent and not yet answered, 1..1024
   bool sheds_before_executing = false;  // 503 then proves that nothing was executed
-  std::string bearer_file;          // file with a token for "Authorization: Bearer"; empty: none
-  std::string code_pointer = "/code";            // the business code in a refusal
+  std::string bearer_file;             // file with a token for "Authorization: Bearer"; empty: none
+  std::string code_pointer = "/code";  // the business code in a refusal
   std::string reference_pointer = "/reference";  // in a success
   std::string id_pointer = "/request_id";
   std::string amount_pointer = "/amount_minor";
   std::string currency_pointer = "/currency";
-  std::string address_allow;        // CIDR that the peer must be in; empty: any
+  std::string address_allow;  // CIDR that the peer must be in; empty: any
   std::vector<OutcomeRule> outcomes;
 };
 
@@ -62,8 +63,12 @@ struct Downstream {
 [[nodiscard]] Result<std::vector<OutcomeRule>> parse_outcomes(std::string_view json_text);
 
 // Rates shown: limit L, warning W, and the target T = 0.95 W that is kept.
-[[nodiscard]] constexpr double target_rate(double warning_rate) { return 0.95 * warning_rate; }
-[[nodiscard]] constexpr double default_warning_rate(double limit) { return 0.90 * limit; }
+[[nodiscard]] constexpr double target_rate(double warning_rate) {
+  return 0.95 * warning_rate;
+}
+[[nodiscard]] constexpr double default_warning_rate(double limit) {
+  return 0.90 * limit;
+}
 
 // A URL that may be called: http or https, a host, no user part, no control bytes.
 [[nodiscard]] Result<void> check_url(std::string_view url);
