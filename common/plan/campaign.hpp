@@ -38,11 +38,13 @@ struct Item {
   std::uint8_t number = 0;  // place in the file; never reused for another item
   std::string name;
   VoucherKind kind = VoucherKind::coupon;
-  std::string downstream;   // by name
+  std::string downstream;  // by name
   Amount amount;
   std::string fields_json;  // further members of the request body, a JSON object: "{}" for none
 };
 inline constexpr std::size_t kItemsMax = 32;
+// The largest amount of one voucher, fixed or from a column.
+inline constexpr std::int64_t kAmountMinorMax = 1'000'000'000'000;
 
 struct Campaign {
   std::string name;  // [a-z0-9][a-z0-9._-]{0,62}
@@ -51,8 +53,8 @@ struct Campaign {
   std::optional<WallTime> not_before;  // the window outside which no call starts
   std::optional<WallTime> not_after;
   OncePer once_per = OncePer::campaign;
-  std::string once_per_column;           // under OncePer::column
-  std::string time_zone = "UTC";         // of year, month and day
+  std::string once_per_column;                   // under OncePer::column
+  std::string time_zone = "UTC";                 // of year, month and day
   std::optional<std::int64_t> amount_max_minor;  // refuses larger amounts from a column
 };
 

@@ -1,0 +1,303 @@
+// The JSON form of a downstream and of its outcome table: schemas/downstream.schema.json.
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <array>
+
+#include "common/plan/decode.hpp"
+#include "common/plan/downstream.hpp"
+
+namespace vouch::plan {
+namespace {
+
+constexpr std::array<std::string_view, 3> kKindNames = {"coupon", "balance", "other"};
+constexpr std::array<std::string_view, 1> kContractNames = {"key"};
+
+// What the table may say, and what it means.
+struct OutcomeWord {
+  std::string_view word;
+  Outcome outcome;
+};
+constexpr OutcomeWord kOutcomeWords[] = {
+    {"issued", Outcome::issued},      {"declined", Outcome::declined},
+    {"retry", Outcome::not_executed}, {"in_doubt", Outcome::unknown},
+    {"setup", Outcome::setup},        {"hold", Outcome::hold}};
+
+constexpr std::size_t kUrlBytesMax = 2000;
+constexpr std::size_t kPathBytesMax = 1000;
+constexpr std::size_t kPointerBytesMax = 200;
+constexpr std::size_t kValueBytesMax = 200;
+constexpr std::int64_t kTimeoutMaxMs = 600'000;
+constexpr std::int64_t kConnectTimeoutMaxMs = 60'000;
+constexpr std::int64_t kKeyLifetimeMaxMs = std::int64_t{10} * 366 * 86'400'000;
+constexpr int kInFlightMax = 1024;
+
+// RFC 6901: a slash before every step, "~" only as ~0 or ~1.
+bool is_pointer(std::string_view text) {
+  if (text.empty() || text.front() != '/' || has_control_bytes(text)) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '~') continue;
+    if (i + 1 == text.size() || (text[i + 1] != '0' && text[i + 1] != '1')) return false;
+  }
+  return true;
+}
+
+Result<void> read_pointer(JsonReader& reader, const char* key, std::string& out) {
+  VOUCH_TRY(const auto text, reader.optional_text(key, kPointerBytesMax));
+  if (!text) return {};
+  if (!is_pointer(*text)) {
+    return reader.refuse(key, "must be a JSON pointer such as /voucher/id");
+  }
+  out = *text;
+  return {};
+}
+
+bool is_status(std::int64_t status) {
+  return status >= 100 && status <= 599;
+}
+
+// 422, "422", "4xx" or "400-499".
+Result<void> read_status(JsonReader& reader, OutcomeRule& rule) {
+  VOUCH_TRY(const Json* value, reader.required("status"));
+  std::int64_t low = 0;
+  std::int64_t high = 0;
+  if (value->is_number_integer()) {
+    low = high = value->get<std::int64_t>();
+  } else if (value->is_string()) {
+    const auto text = value->get<std::string>();
+    if (text.size() == 3 && text.ends_with("xx")) {
+      low = (text[0] - '0') * 100;
+      high = low + 99;
+    } else if (text.size() == 3 || (text.size() == 7 && text[3] == '-')) {
+      low = parse_integer(std::string_view{text}.substr(0, 3)).value_or(0);
+      high = parse_integer(std::string_view{text}.substr(text.size() - 3)).value_or(0);
+    }
+  }
+  if (!is_status(low) || !is_status(high) || low > high) {
+    return reader.refuse("status", "must be a status such as 422, \"4xx\" or \"400-499\"");
+  }
+  rule.status_min = static_cast<int>(low);
+  rule.status_max = static_cast<int>(high);
+  return {};
+}
+
+// Text, a number or a truth value of the reply; compared as its JSON text without quotes.
+Result<void> read_value(JsonReader& reader, OutcomeRule& rule) {
+  const Json* value = reader.optional("value");
+  if (value == nullptr) return {};
+  if (value->is_object() || value->is_array()) {
+    return reader.refuse("value", "must be text, a number, true or false");
+  }
+  if (rule.pointer.empty()) return reader.refuse("value", "needs a \"pointer\" to compare with");
+  rule.value = value->is_string() ? value->get<std::string>() : value->dump();
+  if (rule.value->size() > kValueBytesMax) {
+    return reader.refuse("value", "is longer than " + std::to_string(kValueBytesMax) + " bytes");
+  }
+  return {};
+}
+
+Result<Outcome> read_outcome(JsonReader& reader) {
+  VOUCH_TRY(const std::string word, reader.text("outcome"));
+  std::vector<std::string_view> words;
+  for (const OutcomeWord& known : kOutcomeWords) {
+    if (known.word == word) return known.outcome;
+    words.push_back(known.word);
+  }
+  return reader.refuse("outcome", "must be " + choice_of(words) + ", not \"" + word + "\"");
+}
+
+std::string_view word_of(Outcome outcome) {
+  for (const OutcomeWord& known : kOutcomeWords) {
+    if (known.outcome == outcome) return known.word;
+  }
+  return "in_doubt";
+}
+
+Result<std::vector<OutcomeRule>> read_outcomes(const Json& value, const std::string& pointer) {
+  if (!value.is_array() || value.size() > kOutcomeRulesMax) {
+    return fail(Errc::invalid, (pointer.empty() ? "the document" : pointer) +
+                                   ": must be an array of at most " +
+                                   std::to_string(kOutcomeRulesMax) + " rules");
+  }
+  std::vector<OutcomeRule> rules;
+  for (const Json& entry : value) {
+    const std::string place = pointer + "/" + std::to_string(rules.size());
+    VOUCH_TRY(JsonReader reader, JsonReader::object(entry, place));
+    OutcomeRule rule;
+    VOUCH_CHECK(read_status(reader, rule));
+    VOUCH_CHECK(read_pointer(reader, "pointer", rule.pointer));
+    VOUCH_CHECK(read_value(reader, rule));
+    VOUCH_TRY(rule.outcome, read_outcome(reader));
+    VOUCH_CHECK(reader.finish());
+    rules.push_back(std::move(rule));
+  }
+  return rules;
+}
+
+Json status_json(const OutcomeRule& rule) {
+  if (rule.status_min == rule.status_max) return rule.status_min;
+  if (rule.status_min % 100 == 0 && rule.status_max == rule.status_min + 99) {
+    return std::to_string(rule.status_min / 100) + "xx";
+  }
+  return std::to_string(rule.status_min) + "-" + std::to_string(rule.status_max);
+}
+
+Json outcomes_json(const std::vector<OutcomeRule>& rules) {
+  Json out = Json::array();
+  for (const OutcomeRule& rule : rules) {
+    Json& entry = out.emplace_back(Json::object());
+    entry["status"] = status_json(rule);
+    if (!rule.pointer.empty()) entry["pointer"] = rule.pointer;
+    if (rule.value) entry["value"] = *rule.value;
+    entry["outcome"] = word_of(rule.outcome);
+  }
+  return out;
+}
+
+// "10.0.0.0/8", "192.0.2.7", "2001:db8::/32".
+bool is_network(const std::string& text) {
+  const auto slash = text.find('/');
+  const std::string address = text.substr(0, slash);
+  std::array<unsigned char, 16> bytes{};
+  std::int64_t bits_max = 0;
+  if (inet_pton(AF_INET, address.c_str(), bytes.data()) == 1) bits_max = 32;
+  if (inet_pton(AF_INET6, address.c_str(), bytes.data()) == 1) bits_max = 128;
+  if (bits_max == 0) return false;
+  if (slash == std::string::npos) return true;
+  const auto bits = parse_integer(std::string_view{text}.substr(slash + 1));
+  return bits && *bits >= 0 && *bits <= bits_max && text[slash + 1] != '-';
+}
+
+Result<void> read_limits(JsonReader& reader, Downstream& out) {
+  const auto read_ms = [&](const char* key, std::int64_t max, Millis& target) -> Result<void> {
+    VOUCH_TRY(const auto value, reader.optional_integer(key, 1, max));
+    if (value) target = Millis{*value};
+    return {};
+  };
+  VOUCH_CHECK(read_ms("timeout_ms", kTimeoutMaxMs, out.timeout));
+  VOUCH_CHECK(read_ms("connect_timeout_ms", kConnectTimeoutMaxMs, out.connect_timeout));
+  VOUCH_CHECK(read_ms("key_lifetime_ms", kKeyLifetimeMaxMs, out.key_lifetime));
+  VOUCH_TRY(const auto in_flight, reader.optional_integer("in_flight_max", 1, kInFlightMax));
+  if (in_flight) out.in_flight_max = static_cast<int>(*in_flight);
+  // A call in doubt is repeated while its key is younger than 0.8 of the key's lifetime.
+  if (out.key_lifetime * 8 <= out.timeout * 10) {
+    return reader.refuse("key_lifetime_ms",
+                         "is too short: 0.8 of it must outlast timeout_ms, or no call could "
+                         "safely be repeated");
+  }
+  return {};
+}
+
+Result<void> read_pointers(JsonReader& reader, Downstream& out) {
+  VOUCH_CHECK(read_pointer(reader, "code_pointer", out.code_pointer));
+  VOUCH_CHECK(read_pointer(reader, "reference_pointer", out.reference_pointer));
+  VOUCH_CHECK(read_pointer(reader, "id_pointer", out.id_pointer));
+  VOUCH_CHECK(read_pointer(reader, "amount_pointer", out.amount_pointer));
+  VOUCH_CHECK(read_pointer(reader, "currency_pointer", out.currency_pointer));
+  return {};
+}
+
+Result<void> read_access(JsonReader& reader, Downstream& out) {
+  VOUCH_TRY(out.bearer_file, read_line(reader, "bearer_file", "", kPathBytesMax));
+  if (!out.bearer_file.empty() && out.bearer_file.front() != '/') {
+    return reader.refuse("bearer_file", "must be an absolute path");
+  }
+  VOUCH_TRY(out.address_allow, read_line(reader, "address_allow", "", 64));
+  if (!out.address_allow.empty() && !is_network(out.address_allow)) {
+    return reader.refuse("address_allow", "must be a network such as 10.0.0.0/8");
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string_view name_of(Contract contract) {
+  return kContractNames[static_cast<std::size_t>(contract)];
+}
+
+Result<Downstream> parse_downstream(std::string_view json_text) {
+  VOUCH_TRY(const Json json, parse_json(json_text, JsonComments::allowed));
+  VOUCH_TRY(JsonReader reader, JsonReader::object(json, ""));
+  Downstream out;
+  (void)reader.optional("$schema");  // for editors
+  VOUCH_TRY(out.name, reader.text("name"));
+  VOUCH_CHECK(check_name("/name", out.name));
+  VOUCH_TRY(out.kind, read_enum<VoucherKind>(reader, "kind", kKindNames));
+  VOUCH_TRY(out.url, reader.text("url", kUrlBytesMax));
+  if (const auto url = check_url(out.url); !url) return within("/url", url.error());
+  VOUCH_TRY(out.allow_http, reader.boolean_or("allow_http", false));
+  if (out.url.starts_with("http://") && !out.allow_http) {
+    return fail(Errc::invalid, "/url: plain http can be read and changed on its way",
+                "write https://, or set \"allow_http\" to true for a trusted network");
+  }
+  VOUCH_TRY(out.contract, read_enum<Contract>(reader, "contract", kContractNames));
+  VOUCH_CHECK(read_limits(reader, out));
+  VOUCH_TRY(out.sheds_before_executing, reader.boolean_or("sheds_before_executing", false));
+  VOUCH_CHECK(read_access(reader, out));
+  VOUCH_CHECK(read_pointers(reader, out));
+  if (const Json* outcomes = reader.optional("outcomes")) {
+    VOUCH_TRY(out.outcomes, read_outcomes(*outcomes, "/outcomes"));
+  }
+  VOUCH_CHECK(reader.finish());
+  return out;
+}
+
+std::string to_json(const Downstream& downstream) {
+  Json out = Json::object();
+  out["name"] = downstream.name;
+  out["kind"] = name_of(downstream.kind);
+  out["url"] = downstream.url;
+  out["allow_http"] = downstream.allow_http;
+  out["contract"] = name_of(downstream.contract);
+  out["timeout_ms"] = downstream.timeout.count();
+  out["connect_timeout_ms"] = downstream.connect_timeout.count();
+  out["key_lifetime_ms"] = downstream.key_lifetime.count();
+  out["in_flight_max"] = downstream.in_flight_max;
+  out["sheds_before_executing"] = downstream.sheds_before_executing;
+  if (!downstream.bearer_file.empty()) out["bearer_file"] = downstream.bearer_file;
+  out["code_pointer"] = downstream.code_pointer;
+  out["reference_pointer"] = downstream.reference_pointer;
+  out["id_pointer"] = downstream.id_pointer;
+  out["amount_pointer"] = downstream.amount_pointer;
+  out["currency_pointer"] = downstream.currency_pointer;
+  if (!downstream.address_allow.empty()) out["address_allow"] = downstream.address_allow;
+  out["outcomes"] = outcomes_json(downstream.outcomes);
+  return out.dump();
+}
+
+Result<std::vector<OutcomeRule>> parse_outcomes(std::string_view json_text) {
+  VOUCH_TRY(const Json json, parse_json(json_text, JsonComments::allowed));
+  return read_outcomes(json, "");
+}
+
+Result<void> check_url(std::string_view url) {
+  const auto refuse = [](std::string why) {
+    return fail(Errc::invalid, std::move(why), "write https://host[:port]/path");
+  };
+  if (url.size() > kUrlBytesMax || has_control_bytes(url) ||
+      url.find_first_of(" \"<>\\^`{|}#") != std::string_view::npos ||
+      !std::ranges::all_of(url, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
+    return refuse("a URL holds ASCII without blanks, quotes, braces or \"#\"; encode them as %xx");
+  }
+  const std::string_view scheme = url.starts_with("https://")  ? "https://"
+                                  : url.starts_with("http://") ? "http://"
+                                                               : "";
+  if (scheme.empty()) return refuse("a URL begins with https:// or http://");
+  const std::string_view rest = url.substr(scheme.size());
+  const std::string_view authority = rest.substr(0, rest.find_first_of("/?"));
+  if (authority.find('@') != std::string_view::npos) {
+    return refuse("a URL holds no user or password: name a bearer_file");
+  }
+  const auto bracket = authority.find(']');  // of an IPv6 address
+  const auto colon = authority.find(':', bracket == std::string_view::npos ? 0 : bracket);
+  if (authority.substr(0, colon).empty()) return refuse("the URL has no host");
+  if (colon != std::string_view::npos) {
+    const auto port = parse_integer(authority.substr(colon + 1));
+    if (!port || *port < 1 || *port > 65535) {
+      return refuse("the URL's port must be from 1 to 65535");
+    }
+  }
+  return {};
+}
+
+}  // namespace vouch::plan
