@@ -3,7 +3,7 @@
 //
 // Keep-alive, and pipelining with the answers in order: a connection's next request is handed out
 // when the one before has been answered.  Parsing is strict (Boost.Beast 1.81, which only the .cpp
-// knows).  An answer is one buffer and, as long as the peer keeps up, one write.
+// files know).  An answer is one buffer and, as long as the peer keeps up, one write.
 //
 // Two ways to answer.  serve() takes a function from request to response.  serve_later() takes a
 // function that is given a ticket and may answer now or in any later round: with a response, or

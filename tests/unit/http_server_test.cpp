@@ -110,7 +110,9 @@ TEST_CASE("http_server: pipelined requests are answered one by one and in order"
   REQUIRE(world.until([&] { return waiting.size() == 3; }));
   world.server.reply(waiting[2], HttpResponse::text(200, "third"));
   REQUIRE(world.receives(client, "third"));
-  CHECK(paths == std::vector<std::string>{"/1", "/2", "/3"});
+  client.send(get("/4"));
+  REQUIRE(world.until([&] { return waiting.size() == 4; }));
+  CHECK(paths == std::vector<std::string>{"/1", "/2", "/3", "/4"});
   CHECK(client.received.find("first") < client.received.find("second"));
   CHECK(client.received.find("twice") == std::string::npos);
 }
