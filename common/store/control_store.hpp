@@ -47,19 +47,19 @@ inline constexpr std::string_view kDefaultInstance = "main";
 
 struct OperatorRow {
   ObjectId id = 0;
-  std::string name, account, role;
-  WallTime created;
-  std::string created_by;
+  std::string name{}, account{}, role{};
+  WallTime created{};
+  std::string created_by{};
 };
 
 struct ClientRow {
   ObjectId id = 0;
-  std::string name, lane = "internal";
+  std::string name{}, lane = "internal";
   int weight = 10;
-  std::optional<double> rate_limit;
+  std::optional<double> rate_limit{};
   bool paused = false;
-  std::string pause_reason, contact;
-  WallTime created;
+  std::string pause_reason{}, contact{};
+  WallTime created{};
 };
 
 struct DownstreamRow {
@@ -68,29 +68,29 @@ struct DownstreamRow {
   double rate_limit = 0;
   double warning_rate = 0;
   bool paused = false;
-  std::string pause_reason;
-  WallTime created;
-  plan::Downstream definition;
+  std::string pause_reason{};
+  WallTime created{};
+  plan::Downstream definition{};
 };
 
 struct CampaignRow {
   ObjectId id = 0;
   int version = 0;
-  std::string state;  // active, paused, ended
-  std::string pause_reason;
-  WallTime created;
-  plan::Campaign definition;
+  std::string state{};  // active, paused, ended
+  std::string pause_reason{};
+  WallTime created{};
+  plan::Campaign definition{};
 };
 
 struct ListRow {
   ObjectId id = 0;
-  std::string name, digest;
+  std::string name{}, digest{};
   ObjectId campaign = 0;  // 0: checked against none
   std::int64_t accepted = 0, rejected = 0, duplicates = 0;
-  std::string summary_json;
-  WallTime imported;
-  std::string imported_by;
-  std::optional<WallTime> deleted;
+  std::string summary_json{};
+  WallTime imported{};
+  std::string imported_by{};
+  std::optional<WallTime> deleted{};
 };
 
 // What a submission may ask for; stored as JSON.
@@ -114,11 +114,11 @@ struct JobRow {
   ObjectId client = 0;
   ObjectId list = 0;      // 0: none
   ObjectId rerun_of = 0;  // 0: none
-  std::string submit_key, content_digest;
-  JobOptions options;
-  std::string instance;
-  WallTime submitted;
-  std::string submitted_by;
+  std::string submit_key{}, content_digest{};
+  JobOptions options{};
+  std::string instance{};
+  WallTime submitted{};
+  std::string submitted_by{};
 };
 
 // What vouchctl asks of vouchd.  Kinds: "submit" (job), "pause", "resume", "cancel"
@@ -126,14 +126,14 @@ struct JobRow {
 // {"campaign","client","recipient_id","attributes":{},"idempotency_key"}, "test_downstream" {"downstream":name}.
 struct CommandRow {
   std::int64_t id = 0;
-  std::string kind;
+  std::string kind{};
   ObjectId job = 0;  // 0: none
-  std::string arguments_json;
-  std::string instance;
-  std::string operator_name;
-  WallTime created, expires;
-  std::optional<WallTime> answered;
-  std::string answer_json;  // {"ok":true,...} or {"ok":false,"code","message","hint"}
+  std::string arguments_json{};
+  std::string instance{};
+  std::string operator_name{};
+  WallTime created{}, expires{};
+  std::optional<WallTime> answered{};
+  std::string answer_json{};  // {"ok":true,...} or {"ok":false,"code","message","hint"}
 };
 
 struct AuditRow {
@@ -141,6 +141,9 @@ struct AuditRow {
   WallTime at;
   std::string operator_name, action, object, detail_json;
 };
+
+// An expiry that never comes: 9999-12-31T23:59:59Z.
+inline constexpr std::int64_t kNeverMs = 253'402'300'799'000;
 
 // Who acts and when; every change carries one.
 struct Actor {
@@ -160,6 +163,8 @@ class ControlStore {
                                                  Millis busy_timeout = Millis{5000});
 
   [[nodiscard]] Result<std::string> policy();
+  // 128 random bits as hexadecimal digits: tells one store from a copy under another name.
+  [[nodiscard]] Result<std::string> store_id();
   // The secret under which recipient keys are made.
   [[nodiscard]] Result<std::string> recipient_secret() const;
   // The operator whose operating system account this is; not_permitted when there is none.
@@ -184,7 +189,9 @@ class ControlStore {
   // An older version of the definition.
   [[nodiscard]] Result<plan::Downstream> downstream_version(ObjectId id, int version);
 
-  // Refuses items whose downstream is unknown or of another kind.
+  // Refuses items whose downstream is unknown or of another kind, and a name that is taken.
+  [[nodiscard]] Result<void> check_campaign(const plan::Campaign&);
+  // The same, then creates it.
   [[nodiscard]] Result<CampaignRow> create_campaign(const Actor&, const plan::Campaign&, Random&);
   [[nodiscard]] Result<void> set_campaign_state(const Actor&, std::string_view name_or_id,
                                                 std::string_view state, std::string_view reason);
@@ -206,8 +213,9 @@ class ControlStore {
     std::int64_t command = 0;  // 0 when the job was there already
     bool existed = false;
   };
-  // The job and its "submit" command in one transaction.  The same submit key with the same
-  // content is the job that is there; with other content it is a conflict.
+  // The job and its "submit" command, which never expires, in one transaction.  The same submit
+  // key with the same content is the job that is there; with other content it is a conflict.
+  // Takes `row.id` when it is not 0: under once_per: job the id is part of the options.
   [[nodiscard]] Result<Submission> submit_job(const Actor&, JobRow row, Random&);
   [[nodiscard]] Result<std::vector<JobRow>> jobs();
   [[nodiscard]] Result<JobRow> job(std::string_view id_or_submit_key);
@@ -219,6 +227,8 @@ class ControlStore {
   // Open commands of an instance with a greater id, in order; at most `max`.
   [[nodiscard]] Result<std::vector<CommandRow>> open_commands(std::string_view instance,
                                                               std::int64_t after, int max);
+  // The first answer stays.  No audit row and no new control version: the command has them, and
+  // nothing that vouchd reads has changed.
   [[nodiscard]] Result<void> answer_command(std::int64_t id, std::string_view answer_json,
                                             WallTime now);
 

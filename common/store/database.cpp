@@ -95,6 +95,12 @@ Statement& Statement::bind(int index, std::nullptr_t) {
   return *this;
 }
 
+Statement& Statement::bind_real(const char* name, std::optional<double> value) {
+  if (!value) return bind(name, nullptr);
+  VOUCH_ASSERT(sqlite3_bind_double(handle_, std::abs(index_of(name)), *value) == SQLITE_OK);
+  return *this;
+}
+
 Result<bool> Statement::step() {
   const int code = sqlite3_step(handle_);
   if (code == SQLITE_ROW) return true;
@@ -120,6 +126,8 @@ bool Statement::is_null(int column) const {
   return sqlite3_column_type(handle_, column) == SQLITE_NULL;
 }
 std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(handle_, column); }
+
+double Statement::real(int column) const { return sqlite3_column_double(handle_, column); }
 
 std::optional<std::int64_t> Statement::integer_or_null(int column) const {
   if (is_null(column)) return std::nullopt;

@@ -57,6 +57,9 @@ class Statement {
     return value ? bind(name, *value) : bind(name, nullptr);
   }
 
+  // A real number.  Under a name of its own, since a whole number would fit both.
+  Statement& bind_real(const char* name, std::optional<double> value);
+
   // By position from 1, for statements that run by the hundred thousand.  Text and blobs are NOT
   // copied: they must live until the statement has run.
   Statement& bind(int index, std::int64_t value);
@@ -74,6 +77,7 @@ class Statement {
   [[nodiscard]] bool is_null(int column) const;
   [[nodiscard]] std::int64_t integer(int column) const;
   [[nodiscard]] std::optional<std::int64_t> integer_or_null(int column) const;
+  [[nodiscard]] double real(int column) const;
   // Valid until the next step.
   [[nodiscard]] std::string_view text(int column) const;
   [[nodiscard]] std::string string(int column) const { return std::string{text(column)}; }

@@ -1,0 +1,164 @@
+// Campaigns: immutable versions of what may be issued, and whether it may be now.
+#include "common/store/control_change.hpp"
+#include "common/store/control_store.hpp"
+#include "common/text.hpp"
+
+namespace vouch::store {
+namespace {
+
+constexpr std::string_view kAll = R"sql(
+  SELECT c.id, c.version, c.state, c.pause_reason, c.created_ms, v.definition
+    FROM campaign AS c JOIN campaign_version AS v ON v.campaign = c.id AND v.version = c.version
+   ORDER BY c.name
+)sql";
+constexpr std::string_view kOne = R"sql(
+  SELECT c.id, c.version, c.state, c.pause_reason, c.created_ms, v.definition
+    FROM campaign AS c JOIN campaign_version AS v ON v.campaign = c.id AND v.version = c.version
+   WHERE c.name = :name OR c.id = :id ORDER BY c.name = :name DESC LIMIT 1
+)sql";
+constexpr std::string_view kVersion =
+    "SELECT definition FROM campaign_version WHERE campaign = :id AND version = :version";
+constexpr std::string_view kNames = "SELECT name FROM campaign";
+constexpr std::string_view kTaken = "SELECT 1 FROM campaign WHERE name = :name";
+constexpr std::string_view kInsert = R"sql(
+  INSERT INTO campaign (id, name, version, state, pause_reason, created_ms)
+  VALUES (:id, :name, 1, 'active', '', :created_ms)
+)sql";
+constexpr std::string_view kInsertVersion = R"sql(
+  INSERT INTO campaign_version (campaign, version, definition, created_ms, created_by)
+  VALUES (:id, :version, :definition, :created_ms, :created_by)
+)sql";
+constexpr std::string_view kSetState =
+    "UPDATE campaign SET state = :state, pause_reason = :reason WHERE id = :id";
+
+struct StoredCampaign {
+  CampaignRow row;
+  std::string definition;
+};
+
+StoredCampaign read_campaign(const Statement& row) {
+  StoredCampaign out;
+  out.row.id = object_id(row, 0);
+  out.row.version = static_cast<int>(row.integer(1));
+  out.row.state = row.string(2);
+  out.row.pause_reason = row.string(3);
+  out.row.created = row.wall(4);
+  out.definition = row.string(5);
+  return out;
+}
+
+Result<CampaignRow> decode(StoredCampaign stored_row) {
+  auto definition = plan::parse_campaign(stored_row.definition);
+  if (!definition) {
+    return within("stored campaign " + format_id(ObjectKind::campaign, stored_row.row.id),
+                  definition.error());
+  }
+  stored_row.row.definition = std::move(*definition);
+  return std::move(stored_row.row);
+}
+
+}  // namespace
+
+Result<void> ControlStore::check_campaign(const plan::Campaign& campaign) {
+  for (const plan::Item& item : campaign.items) {
+    const std::string where = "/items/" + std::to_string(item.number);
+    const auto target = downstream(item.downstream);
+    if (!target && target.error().code == Errc::not_found) {
+      Error error = target.error();
+      error.code = Errc::invalid;  // the file is to be mended, or the downstream made first
+      return within(where + "/downstream", std::move(error));
+    }
+    if (!target) return tl::unexpected<Error>(target.error());
+    if (target->definition.kind != item.kind) {
+      return fail(Errc::invalid,
+                  where + "/kind: \"" + item.downstream + "\" issues vouchers of kind " +
+                      std::string{name_of(target->definition.kind)} + ", not " +
+                      std::string{name_of(item.kind)},
+                  "name another downstream or kind");
+    }
+  }
+  Statement& taken = database_.prepared(kTaken).bind(":name", campaign.name);
+  VOUCH_TRY(const bool exists, taken.step());
+  if (!exists) return {};
+  taken.reset();
+  return fail(Errc::conflict, "a campaign called \"" + campaign.name + "\" is there already",
+              "a definition does not change: create one under another name");
+}
+
+Result<CampaignRow> ControlStore::create_campaign(const Actor& actor,
+                                                  const plan::Campaign& campaign, Random& random) {
+  VOUCH_TRY(ControlChange change, ControlChange::begin(database_, actor));
+  VOUCH_CHECK(check_campaign(campaign));
+  CampaignRow row{new_object_id(random), 1, "active", "", actor.now, campaign};
+  const std::string definition = plan::to_json(campaign);
+  VOUCH_CHECK(database_.prepared(kInsert)
+                  .bind(":id", stored(row.id))
+                  .bind(":name", campaign.name)
+                  .bind(":created_ms", row.created)
+                  .run());
+  VOUCH_CHECK(database_.prepared(kInsertVersion)
+                  .bind(":id", stored(row.id))
+                  .bind(":version", std::int64_t{row.version})
+                  .bind(":definition", definition)
+                  .bind(":created_ms", row.created)
+                  .bind(":created_by", actor.operator_name)
+                  .run());
+  const std::string detail = Detail{}
+                                 .set("version", std::int64_t{row.version})
+                                 .set("definition_sha256", hex(sha256(definition)))
+                                 .text();
+  VOUCH_CHECK(change.commit("campaign create", campaign.name, detail));
+  return row;
+}
+
+Result<void> ControlStore::set_campaign_state(const Actor& actor, std::string_view name_or_id,
+                                              std::string_view state, std::string_view reason) {
+  if (has_control_bytes(reason)) {
+    return fail(Errc::invalid, "reason: must not hold control characters");
+  }
+  VOUCH_TRY(ControlChange change, ControlChange::begin(database_, actor));
+  VOUCH_TRY(const CampaignRow before, campaign(name_or_id));
+  const std::string& name = before.definition.name;
+  if (before.state == "ended" && state != "ended") {
+    return fail(Errc::conflict, "the campaign \"" + name + "\" has ended",
+                "an end is final: create a campaign under another name");
+  }
+  if (before.state == state && before.pause_reason == reason) return {};  // nothing to record
+  VOUCH_CHECK(database_.prepared(kSetState)
+                  .bind(":id", stored(before.id))
+                  .bind(":state", state)
+                  .bind(":reason", reason)
+                  .run());
+  const std::string detail = Detail{}.set("state", state).set("reason", reason).text();
+  return change.commit("campaign state", name, detail);
+}
+
+Result<std::vector<CampaignRow>> ControlStore::campaigns() {
+  VOUCH_TRY(auto stored_rows, all_rows(database_.prepared(kAll), read_campaign));
+  std::vector<CampaignRow> rows;
+  for (StoredCampaign& stored_row : stored_rows) {
+    VOUCH_TRY(rows.emplace_back(), decode(std::move(stored_row)));
+  }
+  return rows;
+}
+
+Result<CampaignRow> ControlStore::campaign(std::string_view name_or_id) {
+  VOUCH_TRY(auto row, first_row(database_.prepared(kOne)
+                                    .bind(":name", name_or_id)
+                                    .bind(":id", id_in(ObjectKind::campaign, name_or_id)),
+                                read_campaign));
+  if (row) return decode(std::move(*row));
+  return not_found(database_, kNames, "campaign", name_or_id);
+}
+
+Result<plan::Campaign> ControlStore::campaign_version(ObjectId id, int version) {
+  VOUCH_TRY(const auto definition, first_row(database_.prepared(kVersion)
+                                                 .bind(":id", stored(id))
+                                                 .bind(":version", std::int64_t{version}),
+                                             [](const Statement& row) { return row.string(0); }));
+  if (definition) return plan::parse_campaign(*definition);
+  return fail(Errc::not_found,
+              format_id(ObjectKind::campaign, id) + " has no version " + std::to_string(version));
+}
+
+}  // namespace vouch::store

@@ -1,0 +1,94 @@
+// Commands: what vouchctl asks of vouchd, in one order, and what vouchd answered.
+#include "common/store/control_change.hpp"
+#include "common/store/control_store.hpp"
+#include "common/text.hpp"
+
+namespace vouch::store {
+namespace {
+
+constexpr std::string_view kInsert = R"sql(
+  INSERT INTO command (kind, job, arguments, instance, operator, created_ms, expires_ms)
+  VALUES (:kind, :job, :arguments, :instance, :operator, :created_ms, :expires_ms)
+)sql";
+constexpr std::string_view kLastId = "SELECT last_insert_rowid()";
+constexpr std::string_view kOne = R"sql(
+  SELECT id, kind, job, arguments, instance, operator, created_ms, expires_ms, answered_ms, answer
+    FROM command WHERE id = :id
+)sql";
+// Uses command_open.
+constexpr std::string_view kOpen = R"sql(
+  SELECT id, kind, job, arguments, instance, operator, created_ms, expires_ms, answered_ms, answer
+    FROM command
+   WHERE answered_ms IS NULL AND id > :after AND instance = :instance
+   ORDER BY id LIMIT :max
+)sql";
+constexpr std::string_view kAnswer = R"sql(
+  UPDATE command SET answered_ms = :now_ms, answer = :answer
+   WHERE id = :id AND answered_ms IS NULL
+)sql";
+
+CommandRow read_command(const Statement& row) {
+  CommandRow command;
+  command.id = row.integer(0);
+  command.kind = row.string(1);
+  command.job = object_id(row, 2);
+  command.arguments_json = row.string(3);
+  command.instance = row.string(4);
+  command.operator_name = row.string(5);
+  command.created = row.wall(6);
+  command.expires = row.wall(7);
+  if (!row.is_null(8)) command.answered = row.wall(8);
+  command.answer_json = row.string(9);
+  return command;
+}
+
+}  // namespace
+
+Result<std::int64_t> ControlStore::add_command(const Actor& actor, CommandRow row) {
+  if (row.job != 0) VOUCH_CHECK(job_by_id(row.job).map([](const JobRow&) {}));
+  VOUCH_TRY(ControlChange change, ControlChange::begin(database_, actor));
+  VOUCH_CHECK(database_.prepared(kInsert)
+                  .bind(":kind", row.kind)
+                  .bind(":job", stored_or_null(row.job))
+                  .bind(":arguments", row.arguments_json)
+                  .bind(":instance", row.instance)
+                  .bind(":operator", actor.operator_name)
+                  .bind(":created_ms", actor.now)
+                  .bind(":expires_ms", row.expires)
+                  .run());
+  VOUCH_TRY(const auto id, first_row(database_.prepared(kLastId),
+                                     [](const Statement& last) { return last.integer(0); }));
+  const std::string object = row.job == 0 ? row.instance : format_id(ObjectKind::job, row.job);
+  const std::string detail = Detail{}
+                                 .set("command", id.value_or(0))
+                                 .set("arguments_sha256", hex(sha256(row.arguments_json)))
+                                 .text();
+  VOUCH_CHECK(change.commit("command " + row.kind, object, detail));
+  return id.value_or(0);
+}
+
+Result<CommandRow> ControlStore::command(std::int64_t id) {
+  VOUCH_TRY(auto row, first_row(database_.prepared(kOne).bind(":id", id), read_command));
+  if (row) return std::move(*row);
+  return fail(Errc::not_found, "there is no command " + std::to_string(id));
+}
+
+Result<std::vector<CommandRow>> ControlStore::open_commands(std::string_view instance,
+                                                            std::int64_t after, int max) {
+  return all_rows(database_.prepared(kOpen)
+                      .bind(":instance", instance)
+                      .bind(":after", after)
+                      .bind(":max", std::int64_t{max}),
+                  read_command);
+}
+
+Result<void> ControlStore::answer_command(std::int64_t id, std::string_view answer_json,
+                                          WallTime now) {
+  return database_.prepared(kAnswer)
+      .bind(":id", id)
+      .bind(":answer", answer_json)
+      .bind(":now_ms", now)
+      .run();
+}
+
+}  // namespace vouch::store
