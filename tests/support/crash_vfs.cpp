@@ -209,17 +209,17 @@ int check_reserved_lock(sqlite3_file* file, int* is_reserved) {
 int control_file(sqlite3_file* file, int operation, void* argument) {
   Handle& h = handle_of(file);
   const std::scoped_lock lock{h.machine->mutex};
-  int& value = *static_cast<int*>(argument);
+  auto* value = static_cast<int*>(argument);  // of another type or null for some operations
   switch (operation) {
     case SQLITE_FCNTL_LOCKSTATE:
-      value = h.lock;
+      *value = h.lock;
       return SQLITE_OK;
     case SQLITE_FCNTL_HAS_MOVED:
-      value = 0;
+      *value = 0;
       return SQLITE_OK;
     case SQLITE_FCNTL_PERSIST_WAL:
-      if (value >= 0) h.keeps_wal = value != 0;
-      value = h.keeps_wal ? 1 : 0;
+      if (*value >= 0) h.keeps_wal = *value != 0;
+      *value = h.keeps_wal ? 1 : 0;
       return SQLITE_OK;
     case SQLITE_FCNTL_VFSNAME:
       *static_cast<char**>(argument) = sqlite3_mprintf("%s", h.boot->vfs.zName);
