@@ -79,8 +79,8 @@ report() {
 show_failures() {
   local log=$1
   printf '      %s\n' "---- $log"
-  grep -aE '^FAIL|^not ok|\*\*\*(Failed|Timeout|Exception|Not Run)|ERROR: |: error: |: fatal error: ' "$log" |
-    head -n 20 | sed 's/^/      /'
+  grep -aE '^FAIL|^not ok|\*\*\*(Failed|Timeout|Exception|Not Run)|ERROR: |: (fatal )?error: ' \
+    "$log" | head -n 20 | sed 's/^/      /'
   printf '      %s\n' "---- its last $failed_log_lines lines"
   tail -n "$failed_log_lines" "$log" | cut -c1-200 | sed 's/^/      /'
   printf '      %s\n' "----"
