@@ -41,6 +41,14 @@ const ErrcRow& row_of(Errc code) {
 }  // namespace
 
 std::string_view name_of(Errc code) { return row_of(code).name; }
+
+Errc errc_of(std::string_view name) {
+  for (const ErrcRow& row : kRows) {
+    if (row.name == name) return row.code;
+  }
+  return Errc::failure;
+}
+
 int exit_code_of(Errc code) { return row_of(code).exit_code; }
 bool is_retryable(Errc code) { return row_of(code).retryable; }
 

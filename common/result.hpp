@@ -35,6 +35,8 @@ enum class Errc : std::uint8_t {
 
 // The code as it appears in JSON: "not_found".
 [[nodiscard]] std::string_view name_of(Errc code);
+// The code of that name; Errc::failure for a name that is not known.
+[[nodiscard]] Errc errc_of(std::string_view name);
 
 // The exit status of vouchctl for an error of this kind (vouchctl(1), EXIT STATUS).
 [[nodiscard]] int exit_code_of(Errc code);

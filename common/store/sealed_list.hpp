@@ -184,7 +184,7 @@ class SealedList {
  private:
   explicit SealedList(Database database) : database_{std::move(database)} {}
   [[nodiscard]] Result<void> read_meta();
-  [[nodiscard]] Result<std::span<const ListRow>> read_rows(Statement& select, int rows_max);
+  [[nodiscard]] Result<std::span<const ListRow>> read_rows(Statement& select);
 
   Database database_;
   ListMeta meta_;

@@ -240,9 +240,11 @@ void HttpClient::start(HttpCall call) {
   slot.end = HttpEnd{};
   slot.error[0] = '\0';
   set_call(slot);
-  const auto least = std::min_element(s.in_multi.begin(), s.in_multi.end());
-  slot.multi = static_cast<std::size_t>(least - s.in_multi.begin());
-  ++*least;
+  // The first with room: as long as one is enough, the others cost nothing.
+  const auto roomy = std::find_if(s.in_multi.begin(), s.in_multi.end(),
+                                  [](int calls) { return calls < kCallsPerMulti; });
+  slot.multi = static_cast<std::size_t>(roomy - s.in_multi.begin());
+  ++*roomy;
   ++s.in_flight;
   VOUCH_ASSERT(curl_multi_add_handle(s.multis[slot.multi].get(), slot.easy.get()) == CURLM_OK);
 }

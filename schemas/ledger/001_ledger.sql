@@ -44,7 +44,8 @@ CREATE TABLE job (
 CREATE TABLE job_range (
   job          INTEGER NOT NULL REFERENCES job (number),
   range        INTEGER NOT NULL,
-  planned_to   BLOB,                          -- last recipient_key planned; NULL: none yet
+  planned_from BLOB,                          -- first recipient_key planned; NULL: none yet
+  planned_to   BLOB,                          -- last row planned: recipient_key, occurrence column
   planned_all  INTEGER NOT NULL DEFAULT 0,    -- 1: the range's last row has been planned
   rows_planned INTEGER NOT NULL DEFAULT 0,    -- rows of the list looked at
   repeats      INTEGER NOT NULL DEFAULT 0,    -- issuances that another job holds already
@@ -67,8 +68,8 @@ CREATE TABLE job_range (
   PRIMARY KEY (job, range)
 ) STRICT, WITHOUT ROWID;
 
--- The voucher owed to one recipient, for ever.  Bulk rows are born as `sending`; next_at_ms is
--- NULL for those and for final ones, so that the index of what is due holds the exceptions only.
+-- The voucher owed to one recipient, for ever.  Rows of a list are born as `sending`; next_at_ms
+-- is NULL for those and for final ones, so that the index of what is due holds the exceptions only.
 CREATE TABLE issuance (
   campaign           INTEGER NOT NULL,
   recipient_key      BLOB    NOT NULL CHECK (length(recipient_key) = 16),

@@ -1,0 +1,75 @@
+// intent.hpp: a call that is wanted, and how it ended; what travels between the threads.
+//
+//   intake -> Intent -> ledger writer (durable as `sending`) -> ready queue -> engine
+//   engine -> AttemptEnd -> ledger writer (state, evidence and one event in one transaction)
+//
+// Threads: values; each belongs to one thread at a time and is moved on.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/clock.hpp"
+#include "common/identity.hpp"
+#include "common/issuance_state.hpp"
+#include "common/plan/campaign.hpp"
+#include "common/plan/downstream.hpp"
+
+namespace vouch::data {
+
+// All that is needed to make one call durable, to send it and to judge its answer.
+struct Intent {
+  IssuanceKey key;
+  std::uint8_t round = 0;
+  std::int64_t campaign_number = 0;  // of this ledger
+  std::int64_t job_number = 0;
+  std::int32_t range = 0;
+  int campaign_version = 0;
+  int downstream_version = 0;
+  ObjectId downstream = 0;
+  std::shared_ptr<const plan::Campaign> campaign;
+  std::shared_ptr<const plan::Downstream> definition;  // of downstream_version
+  std::optional<std::int64_t> amount_minor;
+  std::string request_id;
+  std::string body;
+  Digest128 call_digest{};  // of method, URL, key and body
+
+  bool fresh = false;   // a row to insert; else one to take from `from`
+  bool single = false;  // before bulk
+  bool probe = false;   // sent although its job is paused for setup
+  IssuanceState from = IssuanceState::planned;
+  WallTime intent_at;                  // set when the row became `sending`
+  std::optional<WallTime> doubt_since; // intent of the earliest attempt that may have acted
+  int attempts = 0;
+  int strikes = 0;
+  std::optional<std::int64_t> last_event;
+  std::optional<WallTime> last_attempt_at;  // of the attempt before, when there was one
+  int last_status = 0;
+  Digest128 last_reply{};
+
+  [[nodiscard]] const plan::Item& item() const { return campaign->items[key.item]; }
+};
+
+// How an attempt ended, and what the retry policy made of it.
+struct AttemptEnd {
+  Intent intent;
+  EventKind kind = EventKind::attempt;
+  Outcome outcome = Outcome::unknown;
+  IssuanceEvent step = IssuanceEvent::lose;  // from `sending`
+  std::optional<WallTime> next_at;           // set when the step leads to waiting or in_doubt
+  std::optional<WallTime> doubt_since;       // as it stands after this attempt
+  int attempts = 0;
+  int strikes = 0;
+  WallTime at;
+  int http_status = 0;
+  int transport = 0;  // libcurl's code
+  int sends = 0;
+  std::int64_t duration_us = 0;
+  std::string reference;
+  std::string detail;
+  std::optional<Digest128> reply_digest;
+};
+
+}  // namespace vouch::data

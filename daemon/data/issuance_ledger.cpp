@@ -1,0 +1,426 @@
+#include "daemon/data/issuance_ledger.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace vouch::data {
+namespace {
+
+// Hot statements are bound by position.  All but two find their row by the primary key.
+
+constexpr std::string_view kInsert = R"sql(
+  INSERT INTO issuance (campaign, recipient_key, occurrence, item, state, round, job, range,
+                        campaign_version, downstream_version, amount_minor, call_digest,
+                        intent_ms, next_at_ms)
+  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+)sql";
+
+// A page of a new campaign, the usual case, is shown to be new by one look.
+constexpr std::string_view kAnyInPage = R"sql(
+  SELECT 1 FROM issuance
+   WHERE campaign = ?1 AND recipient_key BETWEEN ?2 AND ?3 LIMIT 1
+)sql";
+constexpr std::string_view kAnyOfRecipient = R"sql(
+  SELECT 1 FROM issuance
+   WHERE campaign = ?1 AND recipient_key = ?2 AND occurrence = ?3 LIMIT 1
+)sql";
+
+constexpr std::string_view kInsertInput = R"sql(
+  INSERT OR IGNORE INTO issuance_input (campaign, recipient_key, occurrence, input)
+  VALUES (:campaign, :recipient_key, :occurrence, :input)
+)sql";
+
+constexpr std::string_view kSendAgain = R"sql(
+  UPDATE issuance SET state = 1, intent_ms = ?1, next_at_ms = ?2,
+                      call_digest = CASE WHEN state = 0 THEN ?3 ELSE call_digest END,
+                      downstream_version = ?4, campaign_version = ?5
+   WHERE campaign = ?6 AND recipient_key = ?7 AND occurrence = ?8 AND item = ?9 AND state = ?10
+)sql";
+
+// Born as sending and issued at the first attempt: touches no index.
+constexpr std::string_view kSettleFresh = R"sql(
+  UPDATE issuance SET state = ?1, last_event = ?2
+   WHERE campaign = ?3 AND recipient_key = ?4 AND occurrence = ?5 AND item = ?6 AND state = 1
+)sql";
+constexpr std::string_view kSettle = R"sql(
+  UPDATE issuance SET state = ?1, last_event = ?2, attempts = ?3, strikes = ?4, doubt_ms = ?5,
+                      next_at_ms = ?6
+   WHERE campaign = ?7 AND recipient_key = ?8 AND occurrence = ?9 AND item = ?10 AND state = 1
+)sql";
+constexpr std::string_view kDropInput = R"sql(
+  DELETE FROM issuance_input
+   WHERE campaign = ?1 AND recipient_key = ?2 AND occurrence = ?3
+     AND NOT EXISTS (SELECT 1 FROM issuance AS open
+                      WHERE open.campaign = ?1 AND open.recipient_key = ?2
+                        AND open.occurrence = ?3 AND open.state < 5)
+)sql";
+constexpr std::string_view kHold = R"sql(
+  UPDATE issuance SET state = 4, last_event = ?1, next_at_ms = NULL
+   WHERE campaign = ?2 AND recipient_key = ?3 AND occurrence = ?4 AND item = ?5 AND state = ?6
+)sql";
+
+// By the index issuance_due.
+constexpr std::string_view kOpenRows = R"sql(
+  SELECT campaign, recipient_key, occurrence, item, state, round, range, amount_minor, last_event
+    FROM issuance
+   WHERE job = :job AND next_at_ms IS NOT NULL AND state IN (0, 2)
+   LIMIT :rows_max
+)sql";
+// By the index issuance_unissued.
+constexpr std::string_view kUnissued = R"sql(
+  SELECT campaign, recipient_key, occurrence, item, state, round, range, amount_minor, last_event
+    FROM issuance
+   WHERE job = :job AND state = :state AND state IN (4, 6, 7, 8, 9, 10)
+   LIMIT :rows_max
+)sql";
+constexpr std::string_view kEndRow = R"sql(
+  UPDATE issuance SET state = ?1, last_event = ?2, next_at_ms = NULL
+   WHERE campaign = ?3 AND recipient_key = ?4 AND occurrence = ?5 AND item = ?6
+)sql";
+constexpr std::string_view kRerunRow = R"sql(
+  UPDATE issuance SET state = 0, round = ?1, job = ?2, last_event = ?3, next_at_ms = ?4,
+                      attempts = 0, strikes = 0, doubt_ms = NULL
+   WHERE campaign = ?5 AND recipient_key = ?6 AND occurrence = ?7 AND item = ?8
+)sql";
+
+// Recovery.  Resent rows are found by the index issuance_due, fresh ones by their range: a range
+// whose fresh rows have all been settled once is not looked at.
+constexpr std::string_view kResentSending = R"sql(
+  SELECT campaign, recipient_key, occurrence, item, state, round, range, amount_minor, last_event
+    FROM issuance
+   WHERE job = :job AND next_at_ms = 253402300799000 AND state = 1
+   LIMIT 1000
+)sql";
+constexpr std::string_view kOpenRanges =
+    "SELECT range FROM job_range WHERE job = :job AND fresh > 0 ORDER BY range";
+constexpr std::string_view kFreshSending = R"sql(
+  SELECT issuance.campaign, recipient_key, occurrence, item, issuance.state, round,
+         issuance.range, amount_minor, last_event
+    FROM job
+    JOIN job_range ON job_range.job = job.number AND job_range.range = :range
+    JOIN issuance ON issuance.campaign = job.campaign
+                 AND recipient_key BETWEEN planned_from AND planned_to
+   WHERE job.number = :job AND issuance.job = :job AND issuance.state = 1
+     AND next_at_ms IS NULL
+   LIMIT 1000
+)sql";
+constexpr std::string_view kRecoverRow = R"sql(
+  UPDATE issuance SET state = 3, last_event = ?1, doubt_ms = ifnull(doubt_ms, intent_ms),
+                      next_at_ms = ?2
+   WHERE campaign = ?3 AND recipient_key = ?4 AND occurrence = ?5 AND item = ?6 AND state = 1
+)sql";
+
+// What the rarer changes need of a row.
+struct Row {
+  std::int64_t campaign = 0;
+  IssuanceKey key;
+  IssuanceState state = IssuanceState::planned;
+  std::uint8_t round = 0;
+  std::int32_t range = 0;
+  std::optional<std::int64_t> amount_minor;
+  bool fresh = false;
+  std::optional<std::int64_t> last_event;
+};
+
+Result<std::vector<Row>> read_rows(store::Statement& select) {
+  std::vector<Row> rows;
+  while (true) {
+    VOUCH_TRY(const bool more, select.step());
+    if (!more) return rows;
+    Row row;
+    row.campaign = select.integer(0);
+    row.key.recipient = select.digest(1);
+    row.key.occurrence = static_cast<std::uint64_t>(select.integer(2));
+    row.key.item = static_cast<std::uint8_t>(select.integer(3));
+    row.state = static_cast<IssuanceState>(select.integer(4));
+    row.round = static_cast<std::uint8_t>(select.integer(5));
+    row.range = static_cast<std::int32_t>(select.integer(6));
+    row.amount_minor = select.integer_or_null(7);
+    row.last_event = select.integer_or_null(8);
+    rows.push_back(row);
+  }
+}
+
+RowEvent event_of(const Row& row, EventKind kind, std::int64_t job, IssuanceState to) {
+  return {.kind = kind, .job_number = job, .campaign_number = row.campaign, .key = row.key,
+          .round = row.round, .from = row.state, .to = to, .detail = {},
+          .previous = row.last_event};
+}
+
+void bind_key(store::Statement& statement, int index, std::int64_t campaign,
+              const IssuanceKey& key) {
+  statement.bind(index, campaign);
+  statement.bind(index + 1, store::as_blob(key.recipient));
+  statement.bind(index + 2, static_cast<std::int64_t>(key.occurrence));
+  statement.bind(index + 3, std::int64_t{key.item});
+}
+
+void bind_time(store::Statement& statement, int index, const std::optional<WallTime>& time) {
+  if (time) {
+    statement.bind(index, to_ms(*time));
+  } else {
+    statement.bind(index, nullptr);
+  }
+}
+
+}  // namespace
+
+Result<bool> IssuanceLedger::page_is_new(const PlanPage& page) {
+  store::Statement& any = database_.prepared(kAnyInPage);
+  any.bind(1, page.campaign_number);
+  any.bind(2, store::as_blob(page.intents.front().key.recipient));
+  any.bind(3, store::as_blob(page.intents.back().key.recipient));
+  VOUCH_TRY(const bool found, any.step());
+  any.reset();
+  return !found;
+}
+
+Result<bool> IssuanceLedger::recipient_is_new(const Intent& intent) {
+  store::Statement& any = database_.prepared(kAnyOfRecipient);
+  any.bind(1, intent.campaign_number);
+  any.bind(2, store::as_blob(intent.key.recipient));
+  any.bind(3, static_cast<std::int64_t>(intent.key.occurrence));
+  VOUCH_TRY(const bool found, any.step());
+  any.reset();
+  return !found;
+}
+
+Result<void> IssuanceLedger::insert(const Intent& intent, IssuanceState state, WallTime now) {
+  store::Statement& row = database_.prepared(kInsert);
+  bind_key(row, 1, intent.campaign_number, intent.key);
+  row.bind(5, static_cast<std::int64_t>(state)).bind(6, std::int64_t{intent.round});
+  row.bind(7, intent.job_number).bind(8, std::int64_t{intent.range});
+  row.bind(9, std::int64_t{intent.campaign_version});
+  row.bind(10, std::int64_t{intent.downstream_version});
+  if (intent.amount_minor) {
+    row.bind(11, *intent.amount_minor);
+  } else {
+    row.bind(11, nullptr);
+  }
+  row.bind(12, store::as_blob(intent.call_digest)).bind(13, to_ms(now));
+  if (intent.single) {
+    row.bind(14, kInFlightMs);
+  } else {
+    row.bind(14, nullptr);
+  }
+  VOUCH_CHECK(row.run());
+  jobs_.move(intent.job_number, intent.range, std::nullopt, state, intent.amount_minor);
+  return {};
+}
+
+Result<void> IssuanceLedger::plan(PlanPage& page, WallTime now) {
+  std::int64_t repeats = 0;
+  bool all_new = true;
+  if (!page.intents.empty()) {
+    VOUCH_TRY(all_new, page_is_new(page));
+  }
+  std::vector<Intent> kept;
+  if (!all_new) kept.reserve(page.intents.size());
+  for (std::size_t i = 0; i < page.intents.size();) {
+    // The items of one recipient stand together; they are new, or repeats, together.
+    std::size_t end = i + 1;
+    while (end < page.intents.size() &&
+           page.intents[end].key.recipient == page.intents[i].key.recipient &&
+           page.intents[end].key.occurrence == page.intents[i].key.occurrence) {
+      ++end;
+    }
+    bool is_new = true;
+    if (!all_new) {
+      VOUCH_TRY(is_new, recipient_is_new(page.intents[i]));
+    }
+    if (!is_new) {
+      repeats += static_cast<std::int64_t>(end - i);
+      i = end;
+      continue;
+    }
+    for (; i < end; ++i) {
+      page.intents[i].intent_at = now;
+      VOUCH_CHECK(insert(page.intents[i], page.state, now));
+      if (!all_new) kept.push_back(std::move(page.intents[i]));
+    }
+  }
+  if (!all_new) page.intents = std::move(kept);
+  jobs_.add_planned(page.job_number, page.range,
+                    {.rows = page.rows, .repeats = repeats, .planned_from = page.planned_from,
+                     .planned_to = page.planned_to, .range_done = page.range_done});
+  if (page.state == IssuanceState::sending) {
+    jobs_.add_fresh(page.job_number, page.range,
+                    static_cast<std::int64_t>(page.intents.size()));
+  }
+  return {};
+}
+
+Result<bool> IssuanceLedger::plan_single(std::vector<Intent>& intents, std::string_view input,
+                                         WallTime now) {
+  VOUCH_ASSERT(!intents.empty());
+  VOUCH_TRY(const bool is_new, recipient_is_new(intents.front()));
+  if (!is_new) return false;
+  const Intent& first = intents.front();
+  VOUCH_CHECK(database_.prepared(kInsertInput)
+                  .bind(":campaign", first.campaign_number)
+                  .bind(":recipient_key", store::as_blob(first.key.recipient))
+                  .bind(":occurrence", static_cast<std::int64_t>(first.key.occurrence))
+                  .bind(":input", input)
+                  .run());
+  for (Intent& intent : intents) {
+    VOUCH_ASSERT(intent.single);
+    intent.intent_at = now;
+    VOUCH_CHECK(insert(intent, IssuanceState::sending, now));
+    intent.fresh = false;  // recovery finds it by its date, not by its range
+  }
+  jobs_.add_planned(first.job_number, first.range, {.rows = 1});
+  return true;
+}
+
+Result<bool> IssuanceLedger::send_again(Intent& intent, WallTime now) {
+  VOUCH_ASSERT(next_state(intent.from, IssuanceEvent::send) == IssuanceState::sending);
+  store::Statement& update = database_.prepared(kSendAgain);
+  update.bind(1, to_ms(now)).bind(2, kInFlightMs).bind(3, store::as_blob(intent.call_digest));
+  update.bind(4, std::int64_t{intent.downstream_version});
+  update.bind(5, std::int64_t{intent.campaign_version});
+  bind_key(update, 6, intent.campaign_number, intent.key);
+  update.bind(10, static_cast<std::int64_t>(intent.from));
+  VOUCH_CHECK(update.run());
+  if (database_.changes() == 0) return false;
+  intent.intent_at = now;
+  jobs_.move(intent.job_number, intent.range, intent.from, IssuanceState::sending,
+             intent.amount_minor);
+  return true;
+}
+
+Result<void> IssuanceLedger::settle(const AttemptEnd& end) {
+  const Intent& intent = end.intent;
+  const auto to = next_state(IssuanceState::sending, end.step);
+  VOUCH_ASSERT(to.has_value());
+  VOUCH_TRY(const std::int64_t seq, events_.append(end, *to));
+  const bool plain = intent.fresh && is_final(*to);
+  store::Statement& update = database_.prepared(plain ? kSettleFresh : kSettle);
+  update.bind(1, static_cast<std::int64_t>(*to)).bind(2, seq);
+  if (!plain) {
+    update.bind(3, std::int64_t{end.attempts}).bind(4, std::int64_t{end.strikes});
+    bind_time(update, 5, end.doubt_since);
+    bind_time(update, 6, end.next_at);
+  }
+  bind_key(update, plain ? 3 : 7, intent.campaign_number, intent.key);
+  VOUCH_CHECK(update.run());
+  if (database_.changes() == 0) return {};  // late evidence: the event stands
+  jobs_.move(intent.job_number, intent.range, IssuanceState::sending, *to, intent.amount_minor);
+  if (intent.fresh) jobs_.add_fresh(intent.job_number, intent.range, -1);
+  if (intent.single && is_final(*to)) {
+    store::Statement& drop = database_.prepared(kDropInput);
+    drop.bind(1, intent.campaign_number).bind(2, store::as_blob(intent.key.recipient));
+    drop.bind(3, static_cast<std::int64_t>(intent.key.occurrence));
+    VOUCH_CHECK(drop.run());
+  }
+  return {};
+}
+
+Result<void> IssuanceLedger::hold(const Intent& intent, std::string_view reason, WallTime now) {
+  VOUCH_ASSERT(next_state(intent.from, IssuanceEvent::hold) == IssuanceState::held);
+  VOUCH_TRY(const std::int64_t seq,
+            events_.append({.kind = EventKind::held, .job_number = intent.job_number,
+                            .campaign_number = intent.campaign_number, .key = intent.key,
+                            .round = intent.round, .from = intent.from,
+                            .to = IssuanceState::held, .detail = reason,
+                            .previous = intent.last_event},
+                           now));
+  store::Statement& update = database_.prepared(kHold);
+  update.bind(1, seq);
+  bind_key(update, 2, intent.campaign_number, intent.key);
+  update.bind(6, static_cast<std::int64_t>(intent.from));
+  VOUCH_CHECK(update.run());
+  if (database_.changes() > 0) {
+    jobs_.move(intent.job_number, intent.range, intent.from, IssuanceState::held,
+               intent.amount_minor);
+  }
+  return {};
+}
+
+Result<int> IssuanceLedger::end_open_rows(std::int64_t job, IssuanceState to, int rows_max,
+                                          WallTime now) {
+  VOUCH_ASSERT(to == IssuanceState::cancelled || to == IssuanceState::expired);
+  const EventKind kind =
+      to == IssuanceState::cancelled ? EventKind::cancelled : EventKind::expired;
+  store::Statement& select = database_.prepared(kOpenRows);
+  select.bind(":job", job).bind(":rows_max", std::int64_t{rows_max});
+  VOUCH_TRY(const std::vector<Row> rows, read_rows(select));
+  for (const Row& row : rows) {
+    VOUCH_TRY(const std::int64_t seq, events_.append(event_of(row, kind, job, to), now));
+    store::Statement& update = database_.prepared(kEndRow);
+    update.bind(1, static_cast<std::int64_t>(to)).bind(2, seq);
+    bind_key(update, 3, row.campaign, row.key);
+    VOUCH_CHECK(update.run());
+    jobs_.move(job, row.range, row.state, to, row.amount_minor);
+  }
+  return static_cast<int>(rows.size());
+}
+
+Result<int> IssuanceLedger::rerun(std::int64_t to_job, std::int64_t from_job,
+                                  IssuanceState state, int rows_max, WallTime now) {
+  VOUCH_ASSERT(is_final(state) && state != IssuanceState::issued);
+  store::Statement& select = database_.prepared(kUnissued);
+  select.bind(":job", from_job).bind(":state", static_cast<std::int64_t>(state));
+  select.bind(":rows_max", std::int64_t{rows_max});
+  VOUCH_TRY(const std::vector<Row> rows, read_rows(select));
+  for (const Row& row : rows) {
+    VOUCH_TRY(const std::int64_t seq,
+              events_.append(event_of(row, EventKind::rerun, to_job, IssuanceState::planned),
+                             now));
+    // A downstream repeats the refusal it has stored: only a new request id can be granted.
+    const std::int64_t round = row.round + (state == IssuanceState::declined ? 1 : 0);
+    VOUCH_ASSERT(round < 256);
+    store::Statement& update = database_.prepared(kRerunRow);
+    update.bind(1, round).bind(2, to_job).bind(3, seq).bind(4, to_ms(now));
+    bind_key(update, 5, row.campaign, row.key);
+    VOUCH_CHECK(update.run());
+    jobs_.move_away(from_job, row.range, state);
+    jobs_.move(to_job, row.range, std::nullopt, IssuanceState::planned, row.amount_minor);
+    jobs_.add_planned(to_job, row.range, {.rows = 1});
+  }
+  return static_cast<int>(rows.size());
+}
+
+Result<int> IssuanceLedger::recover(std::int64_t job, WallTime now) {
+  std::vector<std::int64_t> ranges;
+  store::Statement& open = database_.prepared(kOpenRanges);
+  open.bind(":job", job);
+  while (true) {
+    VOUCH_TRY(const bool more, open.step());
+    if (!more) break;
+    ranges.push_back(open.integer(0));
+  }
+  int count = 0;
+  for (const std::int64_t range : ranges) {
+    VOUCH_TRY(const int fresh, recover_rows(job, range, now));
+    count += fresh;
+  }
+  VOUCH_TRY(const int resent, recover_rows(job, std::nullopt, now));
+  return count + resent;
+}
+
+Result<int> IssuanceLedger::recover_rows(std::int64_t job, std::optional<std::int64_t> range,
+                                         WallTime now) {
+  int count = 0;
+  while (true) {
+    store::Statement& select = database_.prepared(range ? kFreshSending : kResentSending);
+    select.bind(":job", job);
+    if (range) select.bind(":range", *range);
+    VOUCH_TRY(const std::vector<Row> rows, read_rows(select));
+    for (const Row& row : rows) {
+      VOUCH_TRY(const std::int64_t seq,
+                events_.append(event_of(row, EventKind::recovered, job, IssuanceState::in_doubt),
+                               now));
+      store::Statement& update = database_.prepared(kRecoverRow);
+      update.bind(1, seq).bind(2, to_ms(now));
+      bind_key(update, 3, row.campaign, row.key);
+      VOUCH_CHECK(update.run());
+      jobs_.move(job, row.range, IssuanceState::sending, IssuanceState::in_doubt,
+                 row.amount_minor);
+      if (range) jobs_.add_fresh(job, row.range, -1);
+    }
+    count += static_cast<int>(rows.size());
+    if (rows.empty()) return count;
+  }
+}
+
+}  // namespace vouch::data

@@ -1,0 +1,91 @@
+// issuance_ledger.hpp: the only way an issuance is born and the only way it changes its state.
+//
+// Every function is one step inside the ledger writer's transaction.  Changes of state are
+// guarded by the state expected: a row that is somewhere else meanwhile is left alone, and the
+// caller is told.  Totals go to the JobBook, history to the EventLog, in the same transaction.
+//
+// Threads: the ledger writer alone, and recovery before the threads start.
+// Errors:  those of the database.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/issuance_state.hpp"
+#include "common/result.hpp"
+#include "common/store/database.hpp"
+#include "daemon/data/event_log.hpp"
+#include "daemon/data/intent.hpp"
+#include "daemon/data/job_book.hpp"
+
+namespace vouch::data {
+
+// next_at_ms of a single, and of a row that was due, while it is `sending`: recovery finds it by
+// that.  The year 9999.  A row of a list is born without; its range finds it.
+inline constexpr std::int64_t kInFlightMs = 253'402'300'799'000;
+
+// A page of a list, planned: what the rows between two keys become.
+struct PlanPage {
+  std::int64_t job_number = 0;
+  std::int64_t campaign_number = 0;
+  std::int32_t range = 0;
+  int rows = 0;                 // rows of the list in this page
+  std::optional<RecipientKey> planned_from;  // the first of them
+  std::string planned_to;       // cursor behind the last of them (store::RowKey::to_bytes)
+  bool range_done = false;
+  IssuanceState state = IssuanceState::sending;  // or expired, when finish_by has passed
+  std::vector<Intent> intents;  // ascending by recipient, then item
+};
+
+class IssuanceLedger {
+ public:
+  IssuanceLedger(store::Database& database, EventLog& events, JobBook& jobs)
+      : database_{database}, events_{events}, jobs_{jobs} {}
+
+  // Inserts the page's issuances.  A recipient who was planned before under this campaign and
+  // occurrence is a repeat: counted, and left out of page.intents.
+  [[nodiscard]] Result<void> plan(PlanPage& page, WallTime now);
+
+  // A single issuance with the input it came with.  False when the recipient was planned before.
+  [[nodiscard]] Result<bool> plan_single(std::vector<Intent>& intents, std::string_view input,
+                                         WallTime now);
+
+  // planned, waiting or in_doubt -> sending.  False when it is no longer in `intent.from`.
+  [[nodiscard]] Result<bool> send_again(Intent& intent, WallTime now);
+
+  // sending -> wherever the attempt's end leads, with one event.  An end that finds the row in
+  // another state is recorded as an event all the same.
+  [[nodiscard]] Result<void> settle(const AttemptEnd& end);
+
+  // intent.from, waiting or in_doubt, -> held, for a reason in words.
+  [[nodiscard]] Result<void> hold(const Intent& intent, std::string_view reason, WallTime now);
+
+  // planned and waiting -> cancelled or expired, at most `rows_max`.  Returns how many.
+  [[nodiscard]] Result<int> end_open_rows(std::int64_t job, IssuanceState to, int rows_max,
+                                          WallTime now);
+
+  // Moves final issuances of `from_job` in `state` to the job `to_job` as planned, at most
+  // `rows_max`; a declined one starts its next round.  Returns how many.
+  [[nodiscard]] Result<int> rerun(std::int64_t to_job, std::int64_t from_job, IssuanceState state,
+                                  int rows_max, WallTime now);
+
+  // After a stop of any kind: every row of the job that is still `sending` may have been executed
+  // and becomes in_doubt.  Returns how many.
+  [[nodiscard]] Result<int> recover(std::int64_t job, WallTime now);
+
+ private:
+  [[nodiscard]] Result<void> insert(const Intent& intent, IssuanceState state, WallTime now);
+  [[nodiscard]] Result<bool> page_is_new(const PlanPage& page);
+  [[nodiscard]] Result<bool> recipient_is_new(const Intent& intent);
+  // The fresh rows of one range, or without one the rows that were sent again.
+  [[nodiscard]] Result<int> recover_rows(std::int64_t job, std::optional<std::int64_t> range,
+                                         WallTime now);
+
+  store::Database& database_;
+  EventLog& events_;
+  JobBook& jobs_;
+};
+
+}  // namespace vouch::data

@@ -1,0 +1,187 @@
+// The ledger writer's part that changes jobs: submissions, commands, reruns, singles.  Declared in
+// ledger_writer.hpp.
+#include "common/text.hpp"
+#include "daemon/data/ledger_writer.hpp"
+
+namespace vouch::data {
+namespace {
+
+// Answers are small and made of known words and ids: no text from outside is put into them.
+std::string ok_answer(std::string_view field, std::string_view value) {
+  return R"({"ok":true,")" + std::string{field} + R"(":")" + std::string{value} + R"("})";
+}
+
+std::string refusal(Errc code, std::string_view message, std::string_view hint) {
+  return R"({"ok":false,"code":")" + std::string{name_of(code)} + R"(","message":")" +
+         std::string{message} + R"(","hint":")" + std::string{hint} + R"("})";
+}
+
+// What a command may do to a job in this state; empty when it may.
+std::string_view objection(const JobRecord& job, JobAction action) {
+  const bool ended = is_over(job.state) || job.state == JobState::unsettled;
+  switch (action) {
+    case JobAction::start: return job.state == JobState::scheduled ? "" : "it has started";
+    case JobAction::pause:
+      if (ended) return "it is over";
+      return job.state == JobState::cancelling ? "it is being cancelled" : "";
+    case JobAction::resume: return job.state == JobState::paused ? "" : "it is not paused";
+    case JobAction::cancel: return is_over(job.state) ? "it is over" : "";
+    case JobAction::note: return "";
+  }
+  return "";
+}
+
+}  // namespace
+
+Result<bool> LedgerWriter::already_applied(std::int64_t command) {
+  if (command == 0) return false;
+  VOUCH_TRY(const auto before, jobs_.applied(command));
+  if (before) answers_.push_back({command, *before});
+  return before.has_value();
+}
+
+Result<void> LedgerWriter::answer(std::int64_t command, std::string text) {
+  if (command == 0) return {};
+  VOUCH_CHECK(jobs_.record_applied(command, text, now_));
+  answers_.push_back({command, std::move(text)});
+  return {};
+}
+
+Result<void> LedgerWriter::apply(SubmitJob& message) {
+  VOUCH_TRY(const bool known, already_applied(message.command));
+  if (known) return {};
+  if (message.kind == JobKind::rerun) {
+    VOUCH_TRY(const auto source, jobs_.any(message.rerun_of));
+    const bool at_rest = source && (is_over(source->state) || source->state == JobState::unsettled);
+    if (!at_rest) {
+      return answer(message.command,
+                    refusal(Errc::conflict, "the job to rerun is still running",
+                            "wait until it is done, or cancel it"));
+    }
+  }
+  VOUCH_TRY(const std::int64_t campaign, jobs_.campaign_number(message.campaign));
+  JobRecord job;
+  job.id = message.id;
+  job.campaign_number = campaign;
+  job.kind = message.kind;
+  job.state = message.start_later ? JobState::scheduled : JobState::running;
+  job.ranges = message.ranges;
+  // Nobody always comes last when a budget ends: where a job starts follows from its campaign.
+  job.start_range = message.ranges == 0
+                        ? 0
+                        : static_cast<std::int32_t>(message.campaign %
+                                                    static_cast<ObjectId>(message.ranges));
+  job.rows_accepted = message.rows_accepted;
+  job.items = message.items;
+  job.pilot_left = message.pilot;
+  VOUCH_TRY(const JobRecord* created, jobs_.create(std::move(job), now_));
+  return answer(message.command, ok_answer("state", name_of(created->state)));
+}
+
+Result<void> LedgerWriter::apply(ChangeJob& message) {
+  VOUCH_TRY(const bool known, already_applied(message.command));
+  if (known) return {};
+  JobRecord* job =
+      message.number != 0 ? jobs_.find(message.number) : jobs_.find_id(message.id);
+  const bool inside = message.command == 0;
+  if (job == nullptr) {
+    return answer(message.command, refusal(Errc::conflict, "the job is over", ""));
+  }
+  // From inside, only the reason that paused a job may resume it.
+  if (inside && message.action == JobAction::resume && job->pause_reason != message.reason) {
+    return {};
+  }
+  if (inside && message.action == JobAction::pause && job->state != JobState::running) return {};
+  if (const std::string_view why = objection(*job, message.action); !why.empty()) {
+    return answer(message.command, refusal(Errc::conflict, why, "see `vouchctl job show`"));
+  }
+  switch (message.action) {
+    case JobAction::start:
+    case JobAction::resume:
+      if (job->pause_reason == PauseReason::pilot) job->pilot_left.reset();
+      VOUCH_CHECK(jobs_.set_state(*job, JobState::running, PauseReason::none, message.words, now_));
+      break;
+    case JobAction::pause:
+      VOUCH_CHECK(jobs_.set_state(*job, JobState::paused, message.reason, message.words, now_));
+      break;
+    case JobAction::cancel:
+      job->settle_by_repeat = job->settle_by_repeat || message.settle_by_repeat;
+      job->cancel_asked = true;
+      VOUCH_CHECK(
+          jobs_.set_state(*job, JobState::cancelling, PauseReason::none, message.words, now_));
+      break;
+    case JobAction::note:
+      VOUCH_TRY(const auto seq, events_.append(EventKind::job, job->number, message.words, now_));
+      static_cast<void>(seq);
+      break;
+  }
+  job->changed = true;
+  return answer(message.command, ok_answer("state", name_of(job->state)));
+}
+
+Result<void> LedgerWriter::apply(GatherRerun& message) {
+  JobRecord* job = jobs_.find(message.job_number);
+  if (job == nullptr || job->ranges_planned == job->ranges) return {};
+  VOUCH_TRY(const auto source, jobs_.any(message.from_job));
+  VOUCH_ASSERT(source.has_value());
+  int gathered = 0;
+  for (const IssuanceState state : message.states) {
+    VOUCH_TRY(const int rows, ledger_.rerun(job->number, source->number, state,
+                                            kEndRowsPage - gathered, now_));
+    gathered += rows;
+    if (gathered == kEndRowsPage) break;
+  }
+  job->rows_accepted += gathered;
+  if (gathered < kEndRowsPage) jobs_.add_planned(job->number, 0, {.range_done = true});
+  rows_since_checkpoint_ += 2 * gathered;
+  return {};
+}
+
+Result<void> LedgerWriter::apply(IssueSingle& message) {
+  VOUCH_TRY(const bool known, already_applied(message.command));
+  JobRecord* job = jobs_.find_id(message.campaign);
+  if (known) {
+    for (const Intent& intent : message.intents) ready_.release(intent.downstream, 0, 1);
+    return {};
+  }
+  VOUCH_TRY(const std::int64_t campaign, jobs_.campaign_number(message.campaign));
+  if (job == nullptr) {
+    // Singles of a campaign share one job, known by the campaign's own id, which never ends.
+    JobRecord singles;
+    singles.id = message.campaign;
+    singles.campaign_number = campaign;
+    singles.kind = JobKind::single;
+    singles.items = message.items;
+    VOUCH_TRY(job, jobs_.create(std::move(singles), now_));
+  }
+  std::vector<std::string> ids;
+  for (Intent& intent : message.intents) {
+    // Reserved under no job, since the job may not have been there.
+    ready_.release(intent.downstream, 0, 1);
+    intent.campaign_number = campaign;
+    intent.job_number = job->number;
+    ids.push_back("\"" + intent.request_id + "\"");
+  }
+  VOUCH_TRY(const bool is_new, ledger_.plan_single(message.intents, message.input, now_));
+  if (is_new) {
+    ++job->rows_accepted;
+    job->changed = true;
+    for (Intent& intent : message.intents) {
+      ready_.reserve(intent.downstream, job->number, 1);
+      started_.push_back(std::move(intent));
+    }
+  }
+  return answer(message.command, R"({"ok":true,"existed":)" +
+                                     std::string{is_new ? "false" : "true"} + R"(,"issuances":[)" +
+                                     join(ids, ",") + "]}");
+}
+
+Result<void> LedgerWriter::apply(Note& message) {
+  VOUCH_TRY(const bool known, already_applied(message.command));
+  if (known) return {};
+  VOUCH_TRY(const auto seq, events_.append(message.kind, 0, message.words, now_));
+  static_cast<void>(seq);
+  return answer(message.command, message.answer.empty() ? R"({"ok":true})" : message.answer);
+}
+
+}  // namespace vouch::data

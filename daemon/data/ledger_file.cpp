@@ -1,0 +1,140 @@
+#include "daemon/data/ledger_file.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+
+#include "common/json.hpp"
+#include "common/store/file_io.hpp"
+#include "common/text.hpp"
+
+namespace vouch::data {
+namespace {
+
+constexpr std::string_view kGetMeta = "SELECT value FROM ledger_meta WHERE key = :key";
+constexpr std::string_view kSetMeta =
+    "INSERT OR IGNORE INTO ledger_meta (key, value) VALUES (:key, :value)";
+
+// The WAL is checkpointed by the writer when it suits it, never inside a commit.
+constexpr const char* kWriterPragmas = R"sql(
+  PRAGMA journal_mode = WAL;
+  PRAGMA synchronous = FULL;
+  PRAGMA wal_autocheckpoint = 0;
+  PRAGMA journal_size_limit = 67108864;
+)sql";
+
+constexpr int kWriterCacheKib = 8192;
+constexpr int kReaderCacheKib = 1024;
+
+}  // namespace
+
+InstanceLock::~InstanceLock() {
+  if (fd_ >= 0) close(fd_);
+}
+
+Result<InstanceLock> InstanceLock::take(const std::string& folder) {
+  const std::string path = folder + "/vouchd.lock";
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+  if (fd < 0) return store::errno_error(path, "open");
+  InstanceLock lock{fd};
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    std::array<char, 32> pid{};
+    const ssize_t n = pread(fd, pid.data(), pid.size() - 1, 0);
+    const std::string holder = n > 0 ? std::string{trim_blanks({pid.data(), std::size_t(n)})} : "?";
+    return fail(Errc::locked, path + " is held by a running vouchd, pid " + holder,
+                "stop that one first; one instance has one daemon");
+  }
+  const std::string pid = std::to_string(getpid()) + "\n";
+  if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0) {
+    return store::errno_error(path, "write");
+  }
+  return lock;
+}
+
+Result<store::Database> open_ledger(const std::string& path, WallTime now, Random& random,
+                                    const std::string& vfs) {
+  VOUCH_TRY(store::Database ledger,
+            store::Database::open(path, {.mode = store::OpenMode::create,
+                                         .vfs = vfs,
+                                         .cache_kib = kWriterCacheKib}));
+  VOUCH_CHECK(ledger.exec(kWriterPragmas));
+  ledger.keep_wal_at_close();
+  VOUCH_CHECK(store::migrate(ledger, embedded::ledger_migrations, now));
+  std::array<std::uint8_t, 16> id{};
+  random.fill(std::as_writable_bytes(std::span{id}));
+  VOUCH_CHECK(ledger.prepared(kSetMeta).bind(":key", "ledger_id").bind(":value", hex(id)).run());
+  return ledger;
+}
+
+Result<store::Database> open_ledger_reader(const std::string& path, const std::string& vfs) {
+  return store::Database::open(path, {.mode = store::OpenMode::read_only,
+                                      .vfs = vfs,
+                                      .cache_kib = kReaderCacheKib});
+}
+
+Result<std::string> ledger_id(store::Database& ledger) {
+  store::Statement& get = ledger.prepared(kGetMeta);
+  get.bind(":key", "ledger_id");
+  VOUCH_TRY(const bool found, get.step());
+  if (!found) return fail(Errc::corrupt, ledger.path() + ": has no ledger_id");
+  std::string id = get.string(0);
+  get.reset();
+  return id;
+}
+
+Result<std::optional<Anchor>> read_anchor(const std::string& path) {
+  if (!std::filesystem::exists(path)) return std::optional<Anchor>{};
+  VOUCH_TRY(const store::FileDescriptor file, store::open_to_read(path));
+  std::array<char, 1024> buffer{};
+  VOUCH_TRY(const std::size_t n, store::read_some(file, buffer, path));
+  const auto json = parse_json({buffer.data(), n});
+  if (!json) return within(path, json.error());
+  auto reader = JsonReader::object(*json, "");
+  if (!reader) return within(path, reader.error());
+  Anchor anchor;
+  VOUCH_TRY(anchor.ledger_id, reader->text("ledger_id"));
+  VOUCH_TRY(anchor.last_event, reader->integer("last_event", 0, INT64_MAX));
+  VOUCH_TRY(const std::int64_t at_ms, reader->integer("at_ms", 0, INT64_MAX));
+  anchor.at = from_ms(at_ms);
+  return std::optional<Anchor>{anchor};
+}
+
+Result<void> write_anchor(const std::string& path, const Anchor& anchor) {
+  const Json json = {{"ledger_id", anchor.ledger_id},
+                     {"last_event", anchor.last_event},
+                     {"at_ms", to_ms(anchor.at)}};
+  // Replaced by rename: a reader sees the old one or the new one.  It is not synced: an anchor
+  // that is a second behind after a power cut says less, never something wrong.
+  const std::string aside = path + ".new";
+  {
+    VOUCH_TRY(const store::FileDescriptor file, store::open_to_write(aside));
+    VOUCH_CHECK(store::write_all(file, json.dump() + "\n", aside));
+  }
+  if (rename(aside.c_str(), path.c_str()) != 0) return store::errno_error(path, "replace");
+  return {};
+}
+
+Result<void> check_anchor(const std::optional<Anchor>& anchor, std::string_view ledger_id,
+                          std::int64_t last_event) {
+  if (!anchor) return {};
+  const std::string hint =
+      "find the newest ledger; to go on with this one all the same, after reconciling what "
+      "happened since with the downstreams' statements: vouchd --accept-older-ledger";
+  if (anchor->ledger_id != ledger_id) {
+    return fail(Errc::attention,
+                "the ledger is not the one that ran here before (its id differs from the anchor's)",
+                hint);
+  }
+  if (last_event >= anchor->last_event) return {};
+  return fail(Errc::attention,
+              "the ledger ends at event " + std::to_string(last_event) +
+                  " but had come to event " + std::to_string(anchor->last_event) + " at " +
+                  format_time_utc(anchor->at) + ": it is an older copy",
+              hint);
+}
+
+}  // namespace vouch::data

@@ -1,0 +1,63 @@
+// ledger_file.hpp: opening the ledger of one instance for writing, alone.
+//
+// The folder holds the database, the lock file that keeps a second daemon away, and nothing that
+// another program writes.  WAL, synchronous FULL; -wal and -shm stay at close, so that readers
+// without write permission can open a stopped ledger.
+//
+// The anchor is a small file in a second place that says how far the ledger had come.  A ledger
+// older than its anchor is a restored copy: what happened after it is unknown to it, and it must
+// not send as if nothing had.
+//
+// Threads: the main thread, before the others start; write_anchor from the control thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/clock.hpp"
+#include "common/random.hpp"
+#include "common/result.hpp"
+#include "common/store/database.hpp"
+
+namespace vouch::data {
+
+// Held until the process ends; flock on a file that is no database (opening and closing a
+// database file by hand would drop SQLite's locks).
+class InstanceLock {
+ public:
+  // Errc::locked, naming the holder's pid, when another daemon has it.
+  [[nodiscard]] static Result<InstanceLock> take(const std::string& folder);
+  InstanceLock(InstanceLock&& other) noexcept : fd_{std::exchange(other.fd_, -1)} {}
+  InstanceLock& operator=(InstanceLock&&) = delete;
+  ~InstanceLock();
+
+ private:
+  explicit InstanceLock(int fd) : fd_{fd} {}
+  int fd_;
+};
+
+// Opens, migrates and configures ledger.db; makes it when it is not there.  `vfs` is for tests.
+[[nodiscard]] Result<store::Database> open_ledger(const std::string& path, WallTime now,
+                                                  Random& random, const std::string& vfs = {});
+// A second connection for the daemon's own readers.
+[[nodiscard]] Result<store::Database> open_ledger_reader(const std::string& path,
+                                                         const std::string& vfs = {});
+
+// The random id that open_ledger gave the ledger at its birth.
+[[nodiscard]] Result<std::string> ledger_id(store::Database& ledger);
+
+struct Anchor {
+  std::string ledger_id;
+  std::int64_t last_event = 0;
+  WallTime at;
+};
+[[nodiscard]] Result<std::optional<Anchor>> read_anchor(const std::string& path);
+[[nodiscard]] Result<void> write_anchor(const std::string& path, const Anchor& anchor);
+// Errc::attention, saying what command goes on, when the ledger is older than its anchor or is
+// not the one that was anchored.
+[[nodiscard]] Result<void> check_anchor(const std::optional<Anchor>& anchor,
+                                        std::string_view ledger_id, std::int64_t last_event);
+
+}  // namespace vouch::data

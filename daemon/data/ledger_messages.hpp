@@ -1,0 +1,102 @@
+// ledger_messages.hpp: what the other threads ask of the ledger writer.
+//
+// Threads: values, moved into the writer's queue.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/identity.hpp"
+#include "common/issuance_state.hpp"
+#include "daemon/data/intent.hpp"
+#include "daemon/data/issuance_ledger.hpp"
+#include "daemon/data/snapshot.hpp"
+
+namespace vouch::data {
+
+// From intake: rows that are due again.
+struct SendAgain {
+  std::vector<Intent> intents;
+};
+
+// From intake: a row in doubt that nothing automatic can settle.
+struct HoldRow {
+  Intent intent;
+  std::string reason;
+};
+
+// From the engine.
+struct AttemptsEnded {
+  std::vector<AttemptEnd> ends;
+};
+
+// From intake: a job was cancelled, or its finish_by has passed: end a page of its open rows.
+struct EndOpenRows {
+  std::int64_t job_number = 0;
+  IssuanceState to = IssuanceState::cancelled;
+};
+
+// From intake: take over a page of the rows that a rerun is about.
+struct GatherRerun {
+  std::int64_t job_number = 0;
+  ObjectId from_job = 0;
+  std::vector<IssuanceState> states;
+};
+
+// From the control thread: a job enters the ledger.
+struct SubmitJob {
+  std::int64_t command = 0;
+  ObjectId id = 0;
+  ObjectId campaign = 0;
+  JobKind kind = JobKind::list;
+  std::int32_t ranges = 0;
+  std::int64_t rows_accepted = 0;
+  int items = 0;
+  std::optional<std::int64_t> pilot;
+  bool start_later = false;  // scheduled, until start_at
+  ObjectId rerun_of = 0;
+};
+
+enum class JobAction : std::uint8_t { start, pause, resume, cancel, note };
+
+// From the control thread (a command), intake (start) or the engine (setup).
+struct ChangeJob {
+  std::int64_t command = 0;  // 0: from inside
+  ObjectId id = 0;           // one of id and number
+  std::int64_t number = 0;
+  JobAction action = JobAction::note;
+  PauseReason reason = PauseReason::operator_request;  // to pause for; to resume from, when inside
+  bool settle_by_repeat = false;
+  std::string words;
+};
+
+// From intake: a single issuance, planned.
+struct IssueSingle {
+  std::int64_t command = 0;
+  ObjectId campaign = 0;
+  int items = 0;
+  std::string input;  // JSON, kept until the issuance is final
+  std::vector<Intent> intents;
+};
+
+// From any: a line for the history, and an answer when a command asked for it.
+struct Note {
+  std::int64_t command = 0;
+  EventKind kind = EventKind::daemon;
+  std::string words;
+  std::string answer;  // JSON; empty: {"ok":true}
+};
+
+using LedgerMessage = std::variant<PlanPage, SendAgain, HoldRow, AttemptsEnded, EndOpenRows,
+                                   GatherRerun, SubmitJob, ChangeJob, IssueSingle, Note>;
+
+// A command's answer, durable with its effect; the control thread passes it on.
+struct CommandAnswer {
+  std::int64_t command = 0;
+  std::string answer;
+};
+
+}  // namespace vouch::data

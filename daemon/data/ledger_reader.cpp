@@ -1,0 +1,172 @@
+#include "daemon/data/ledger_reader.hpp"
+
+namespace vouch::data {
+namespace {
+
+constexpr std::string_view kOpenJobs = R"sql(
+  SELECT number, id, campaign, kind, state, pause_reason, pause_detail, ranges, start_range,
+         ranges_planned, rows_accepted, items, pilot_left, settle_by_repeat
+    FROM job WHERE state NOT IN (4, 6, 7) ORDER BY number
+)sql";
+constexpr std::string_view kLastEvent = "SELECT ifnull(max(seq), 0) FROM event";
+constexpr std::string_view kApplied = "SELECT answer FROM applied_command WHERE id = :id";
+constexpr std::string_view kRanges =
+    "SELECT range, planned_to, planned_all FROM job_range WHERE job = :job";
+constexpr std::string_view kDue = R"sql(
+  SELECT i.campaign, i.recipient_key, i.occurrence, i.item, i.state, i.round, i.range,
+         i.campaign_version, i.downstream_version, i.amount_minor, i.call_digest, i.next_at_ms,
+         i.doubt_ms, i.attempts, i.strikes, i.last_event, e.at_ms, e.http_status, e.reply_digest
+    FROM issuance AS i LEFT JOIN event AS e ON e.seq = i.last_event
+   WHERE i.job = :job AND i.next_at_ms <= :now_ms AND i.state IN (0, 2, 3)
+     AND (i.state = 3 OR NOT :doubt_only)
+   ORDER BY i.next_at_ms
+   LIMIT :rows_max
+)sql";
+constexpr std::string_view kNextDue = R"sql(
+  SELECT min(next_at_ms) FROM issuance WHERE job = :job AND next_at_ms IS NOT NULL
+)sql";
+constexpr std::string_view kHasStartable = R"sql(
+  SELECT 1 FROM issuance
+   WHERE job = :job AND next_at_ms IS NOT NULL AND state IN (0, 2) LIMIT 1
+)sql";
+constexpr std::string_view kInput = R"sql(
+  SELECT input FROM issuance_input
+   WHERE campaign = :campaign AND recipient_key = :recipient_key AND occurrence = :occurrence
+)sql";
+
+std::optional<WallTime> time_or_none(const store::Statement& row, int column) {
+  if (row.is_null(column)) return std::nullopt;
+  return row.wall(column);
+}
+
+DueRow read_due(const store::Statement& row) {
+  DueRow due;
+  due.key.campaign = static_cast<ObjectId>(row.integer(0));
+  due.key.recipient = row.digest(1);
+  due.key.occurrence = static_cast<std::uint64_t>(row.integer(2));
+  due.key.item = static_cast<std::uint8_t>(row.integer(3));
+  due.state = static_cast<IssuanceState>(row.integer(4));
+  due.round = static_cast<std::uint8_t>(row.integer(5));
+  due.range = static_cast<std::int32_t>(row.integer(6));
+  due.campaign_version = static_cast<int>(row.integer(7));
+  due.downstream_version = static_cast<int>(row.integer(8));
+  due.amount_minor = row.integer_or_null(9);
+  due.call_digest = row.digest(10);
+  due.next_at = row.wall(11);
+  due.doubt_since = time_or_none(row, 12);
+  due.attempts = static_cast<int>(row.integer(13));
+  due.strikes = static_cast<int>(row.integer(14));
+  due.last_event = row.integer_or_null(15);
+  due.last_attempt_at = time_or_none(row, 16);
+  due.last_status = static_cast<int>(row.integer(17));
+  due.last_reply = row.digest(18);
+  return due;
+}
+
+JobRecord read_job(const store::Statement& row) {
+  JobRecord job;
+  job.number = row.integer(0);
+  job.id = static_cast<ObjectId>(row.integer(1));
+  job.campaign_number = row.integer(2);
+  job.kind = static_cast<JobKind>(row.integer(3));
+  job.state = static_cast<JobState>(row.integer(4));
+  job.pause_reason = static_cast<PauseReason>(row.integer(5));
+  job.pause_detail = row.string(6);
+  job.ranges = static_cast<std::int32_t>(row.integer(7));
+  job.start_range = static_cast<std::int32_t>(row.integer(8));
+  job.ranges_planned = static_cast<std::int32_t>(row.integer(9));
+  job.rows_accepted = row.integer(10);
+  job.items = static_cast<int>(row.integer(11));
+  job.pilot_left = row.integer_or_null(12);
+  job.settle_by_repeat = row.integer(13) != 0;
+  return job;
+}
+
+// All rows of a statement through `read`.
+template <typename Read>
+auto all(store::Statement& select, Read read)
+    -> Result<std::vector<decltype(read(std::declval<const store::Statement&>()))>> {
+  std::vector<decltype(read(select))> rows;
+  while (true) {
+    VOUCH_TRY(const bool more, select.step());
+    if (!more) return rows;
+    rows.push_back(read(select));
+  }
+}
+
+// The first row's value, or nothing.
+template <typename Read>
+auto first(store::Statement& select, Read read)
+    -> Result<std::optional<decltype(read(std::declval<const store::Statement&>()))>> {
+  VOUCH_TRY(const bool found, select.step());
+  std::optional<decltype(read(select))> value;
+  if (found) value = read(select);
+  select.reset();
+  return value;
+}
+
+}  // namespace
+
+Result<std::vector<JobRecord>> LedgerReader::open_jobs() {
+  return all(database_.prepared(kOpenJobs), read_job);
+}
+
+Result<std::int64_t> LedgerReader::last_event() {
+  VOUCH_TRY(const auto last, first(database_.prepared(kLastEvent),
+                                   [](const store::Statement& row) { return row.integer(0); }));
+  return last.value_or(0);
+}
+
+Result<std::optional<std::string>> LedgerReader::applied(std::int64_t command) {
+  return first(database_.prepared(kApplied).bind(":id", command),
+               [](const store::Statement& row) { return row.string(0); });
+}
+
+Result<std::map<std::int32_t, RangeCursor>> LedgerReader::ranges(std::int64_t job) {
+  VOUCH_TRY(const auto rows, all(database_.prepared(kRanges).bind(":job", job),
+                                 [](const store::Statement& row) {
+                                   const store::Blob cursor = row.blob(1);
+                                   return RangeCursor{
+                                       .range = static_cast<std::int32_t>(row.integer(0)),
+                                       .planned_to = std::string(cursor.begin(), cursor.end()),
+                                       .done = row.integer(2) != 0};
+                                 }));
+  std::map<std::int32_t, RangeCursor> cursors;
+  for (const RangeCursor& cursor : rows) cursors.emplace(cursor.range, cursor);
+  return cursors;
+}
+
+Result<std::vector<DueRow>> LedgerReader::due(std::int64_t job, WallTime now, bool doubt_only,
+                                              int rows_max) {
+  return all(database_.prepared(kDue)
+                 .bind(":job", job)
+                 .bind(":now_ms", now)
+                 .bind(":doubt_only", std::int64_t{doubt_only ? 1 : 0})
+                 .bind(":rows_max", std::int64_t{rows_max}),
+             read_due);
+}
+
+Result<std::optional<WallTime>> LedgerReader::next_due(std::int64_t job) {
+  VOUCH_TRY(const auto soonest,
+            first(database_.prepared(kNextDue).bind(":job", job),
+                  [](const store::Statement& row) { return row.integer_or_null(0); }));
+  if (!soonest || !*soonest) return std::optional<WallTime>{};
+  return std::optional<WallTime>{from_ms(**soonest)};
+}
+
+Result<bool> LedgerReader::has_startable(std::int64_t job) {
+  VOUCH_TRY(const auto found, first(database_.prepared(kHasStartable).bind(":job", job),
+                                    [](const store::Statement&) { return true; }));
+  return found.value_or(false);
+}
+
+Result<std::optional<std::string>> LedgerReader::single_input(std::int64_t campaign_number,
+                                                              const IssuanceKey& key) {
+  return first(database_.prepared(kInput)
+                   .bind(":campaign", campaign_number)
+                   .bind(":recipient_key", store::as_blob(key.recipient))
+                   .bind(":occurrence", static_cast<std::int64_t>(key.occurrence)),
+               [](const store::Statement& row) { return row.string(0); });
+}
+
+}  // namespace vouch::data

@@ -1,0 +1,78 @@
+// ledger_reader.hpp: the daemon's own reads of the ledger, beside the writer.
+//
+// On a read-only connection of its own: a WAL reader never waits for the writer nor keeps it
+// waiting.  What it reads may be a moment old; every change that follows from it is guarded.
+//
+// Threads: one LedgerReader per thread (intake and control have one each).
+// Errors:  those of the database.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/clock.hpp"
+#include "common/identity.hpp"
+#include "common/issuance_state.hpp"
+#include "common/result.hpp"
+#include "common/store/database.hpp"
+#include "daemon/data/job_book.hpp"
+
+namespace vouch::data {
+
+// A row that is due, with what the attempt before it has left.
+struct DueRow {
+  IssuanceKey key;  // campaign: of this ledger's number, not the random id
+  IssuanceState state = IssuanceState::waiting;
+  std::uint8_t round = 0;
+  std::int32_t range = 0;
+  int campaign_version = 0;
+  int downstream_version = 0;
+  std::optional<std::int64_t> amount_minor;
+  Digest128 call_digest{};
+  WallTime next_at;
+  std::optional<WallTime> doubt_since;
+  int attempts = 0;
+  int strikes = 0;
+  std::optional<std::int64_t> last_event;
+  std::optional<WallTime> last_attempt_at;
+  int last_status = 0;
+  Digest128 last_reply{};
+};
+
+struct RangeCursor {
+  std::int32_t range = 0;
+  std::string planned_to;  // empty: not begun
+  bool done = false;
+};
+
+class LedgerReader {
+ public:
+  explicit LedgerReader(store::Database database) : database_{std::move(database)} {}
+
+  // Jobs that are not over.
+  [[nodiscard]] Result<std::vector<JobRecord>> open_jobs();
+  [[nodiscard]] Result<std::int64_t> last_event();
+  [[nodiscard]] Result<std::optional<std::string>> applied(std::int64_t command);
+  [[nodiscard]] Result<std::map<std::int32_t, RangeCursor>> ranges(std::int64_t job);
+
+  // Rows of a job whose time has come, soonest first; by the index issuance_due.  With
+  // `doubt_only`, those in doubt alone.
+  [[nodiscard]] Result<std::vector<DueRow>> due(std::int64_t job, WallTime now, bool doubt_only,
+                                                int rows_max);
+  // When the soonest row of a job is due; nothing when none waits.
+  [[nodiscard]] Result<std::optional<WallTime>> next_due(std::int64_t job);
+  // Whether planned or waiting rows are left.
+  [[nodiscard]] Result<bool> has_startable(std::int64_t job);
+  // The input of a single issuance; nothing when it is final.
+  [[nodiscard]] Result<std::optional<std::string>> single_input(std::int64_t campaign_number,
+                                                                const IssuanceKey& key);
+  [[nodiscard]] store::Database& database() { return database_; }
+
+ private:
+  store::Database database_;
+};
+
+}  // namespace vouch::data

@@ -1,0 +1,201 @@
+#include "daemon/data/ledger_writer.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <map>
+#include <utility>
+
+namespace vouch::data {
+namespace {
+
+bool is_urgent(const LedgerMessage& message) {
+  return !std::holds_alternative<AttemptsEnded>(message) &&
+         !std::holds_alternative<Note>(message);
+}
+
+}  // namespace
+
+LedgerWriter::LedgerWriter(store::Database& database, ReadyQueue& ready, Health& health,
+                           const Clock& clock)
+    : database_{database},
+      ready_{ready},
+      health_{health},
+      clock_{clock},
+      events_{database},
+      jobs_{database, events_},
+      ledger_{database, events_, jobs_} {}
+
+Result<int> LedgerWriter::load_and_recover() {
+  VOUCH_CHECK(events_.load());
+  VOUCH_CHECK(jobs_.load());
+  const WallTime now = clock_.wall_now();
+  int count = 0;
+  // One transaction a job: a stop in between is only another recovery.
+  for (const std::int64_t number : jobs_.open_numbers()) {
+    VOUCH_TRY(store::Transaction transaction, store::Transaction::begin(database_));
+    VOUCH_TRY(const int rows, ledger_.recover(number, now));
+    VOUCH_CHECK(jobs_.flush(now));
+    VOUCH_CHECK(transaction.commit());
+    count += rows;
+  }
+  return count;
+}
+
+std::uint64_t LedgerWriter::push(LedgerMessage message) {
+  const std::scoped_lock lock{mutex_};
+  if (queue_.empty()) oldest_ = clock_.now();
+  const bool wakes = queue_.empty() || (!urgent_ && is_urgent(message));
+  urgent_ = urgent_ || is_urgent(message);
+  queue_.push_back(std::move(message));
+  if (wakes) {
+    woken_ = true;
+    wake_.notify_one();
+  }
+  return ++pushed_;
+}
+
+std::vector<CommandAnswer> LedgerWriter::take_answers() {
+  const std::scoped_lock lock{mutex_};
+  return std::exchange(answered_, {});
+}
+
+std::size_t LedgerWriter::queued() const {
+  const std::scoped_lock lock{mutex_};
+  return queue_.size();
+}
+
+void LedgerWriter::wake() {
+  const std::scoped_lock lock{mutex_};
+  woken_ = true;
+  wake_.notify_one();
+}
+
+void LedgerWriter::wait_until(Instant until) {
+  std::unique_lock lock{mutex_};
+  const Nanos left = until - clock_.now();
+  if (!woken_ && left > Nanos::zero()) {
+    wake_.wait_for(lock, std::min<Nanos>(left, std::chrono::seconds{1}), [&] { return woken_; });
+  }
+  woken_ = false;
+}
+
+std::vector<LedgerMessage> LedgerWriter::take_group() {
+  const std::scoped_lock lock{mutex_};
+  std::vector<LedgerMessage> group;
+  if (queue_.size() <= kGroupMessagesMax) {
+    group = std::exchange(queue_, {});
+  } else {
+    const auto end = queue_.begin() + static_cast<std::ptrdiff_t>(kGroupMessagesMax);
+    group.assign(std::make_move_iterator(queue_.begin()), std::make_move_iterator(end));
+    queue_.erase(queue_.begin(), end);
+  }
+  urgent_ = std::any_of(queue_.begin(), queue_.end(), is_urgent);
+  taken_ += group.size();
+  return group;
+}
+
+Instant LedgerWriter::run_once(Instant now) {
+  if (!health_.store_ok()) return Instant::max();
+  {
+    const std::scoped_lock lock{mutex_};
+    if (queue_.empty()) return Instant::max();
+    if (!urgent_ && queue_.size() < kGroupMessagesMax && now < oldest_ + kOutcomeDelay) {
+      return oldest_ + kOutcomeDelay;
+    }
+  }
+  std::vector<LedgerMessage> group = take_group();
+  now_ = clock_.wall_now();
+  auto written = write_group(group);
+  if (!written) {
+    health_.store_failed(std::move(written).error());
+    return Instant::max();
+  }
+  const std::int64_t spent = (clock_.now() - now).count();
+  slowest_commit_ = std::max(slowest_commit_.load() - slowest_commit_.load() / 4096, spent);
+  publish_group();
+
+  if (rows_since_checkpoint_ >= kCheckpointRows) {
+    rows_since_checkpoint_ = 0;
+    if (auto done = database_.checkpoint(); !done) {
+      health_.store_failed(std::move(done).error());
+      return Instant::max();
+    }
+  }
+  return now;  // there may be more
+}
+
+Result<void> LedgerWriter::write_group(std::vector<LedgerMessage>& group) {
+  started_.clear();
+  answers_.clear();
+  VOUCH_TRY(store::Transaction transaction, store::Transaction::begin(database_));
+  for (LedgerMessage& message : group) {
+    VOUCH_CHECK(std::visit([this](auto& content) { return apply(content); }, message));
+  }
+  VOUCH_CHECK(jobs_.flush(now_));
+  return transaction.commit();
+}
+
+// After the commit, and only then: rows may start, commands are answered.
+void LedgerWriter::publish_group() {
+  commits_.fetch_add(1, std::memory_order_relaxed);
+  ready_.push(std::move(started_));
+  started_ = {};
+  {
+    const std::scoped_lock lock{mutex_};
+    std::move(answers_.begin(), answers_.end(), std::back_inserter(answered_));
+  }
+  committed_.store(taken_, std::memory_order_release);
+}
+
+void LedgerWriter::drop(const Intent& intent) {
+  ready_.release(intent.downstream, intent.job_number, 1);
+}
+
+Result<void> LedgerWriter::apply(PlanPage& page) {
+  const bool sending = page.state == IssuanceState::sending;
+  std::map<ObjectId, int> repeats;
+  for (const Intent& intent : page.intents) ++repeats[intent.downstream];
+  VOUCH_CHECK(ledger_.plan(page, now_));
+  rows_since_checkpoint_ += static_cast<std::int64_t>(page.intents.size());
+  if (!sending) return {};
+  for (const Intent& intent : page.intents) --repeats[intent.downstream];
+  for (const auto& [downstream, rows] : repeats) {
+    if (rows > 0) ready_.release(downstream, page.job_number, rows);
+  }
+  std::move(page.intents.begin(), page.intents.end(), std::back_inserter(started_));
+  return {};
+}
+
+Result<void> LedgerWriter::apply(SendAgain& message) {
+  for (Intent& intent : message.intents) {
+    VOUCH_TRY(const bool taken, ledger_.send_again(intent, now_));
+    if (taken) {
+      started_.push_back(std::move(intent));
+      ++rows_since_checkpoint_;
+    } else {
+      drop(intent);
+    }
+  }
+  return {};
+}
+
+Result<void> LedgerWriter::apply(HoldRow& message) {
+  return ledger_.hold(message.intent, message.reason, now_);
+}
+
+Result<void> LedgerWriter::apply(AttemptsEnded& message) {
+  for (const AttemptEnd& end : message.ends) VOUCH_CHECK(ledger_.settle(end));
+  rows_since_checkpoint_ += 2 * static_cast<std::int64_t>(message.ends.size());
+  return {};
+}
+
+Result<void> LedgerWriter::apply(EndOpenRows& message) {
+  VOUCH_TRY(const int rows,
+            ledger_.end_open_rows(message.job_number, message.to, kEndRowsPage, now_));
+  rows_since_checkpoint_ += 2 * rows;
+  if (JobRecord* job = jobs_.find(message.job_number); job != nullptr) job->changed = true;
+  return {};
+}
+
+}  // namespace vouch::data

@@ -1,0 +1,110 @@
+// snapshot.hpp: what is wanted at this moment, as one immutable value.
+//
+// The control thread makes a new one whenever the control store or the state of a job changes and
+// hands it to the others; they look at theirs once a round and never wait for one.
+//
+// Threads: a Snapshot is immutable; SnapshotBoard may be used by all.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/clock.hpp"
+#include "common/identity.hpp"
+#include "common/issuance_state.hpp"
+#include "common/plan/campaign.hpp"
+#include "common/plan/downstream.hpp"
+
+namespace vouch::data {
+
+enum class JobKind : std::uint8_t { list = 0, rerun = 1, single = 2 };
+
+struct DownstreamNow {
+  ObjectId id = 0;
+  std::string name;
+  double limit = 0;    // L
+  double warning = 0;  // W
+  bool paused = false;
+  std::string pause_reason;
+  int version = 0;
+  std::map<int, std::shared_ptr<const plan::Downstream>> versions;
+  std::string bearer;  // token read from its file; never logged
+
+  [[nodiscard]] double target() const { return plan::target_rate(warning); }
+};
+
+struct JobNow {
+  ObjectId id = 0;
+  std::int64_t number = 0;  // of the ledger
+  JobKind kind = JobKind::list;
+  JobState state = JobState::scheduled;
+  PauseReason pause_reason = PauseReason::none;
+  ObjectId campaign_id = 0;
+  std::int64_t campaign_number = 0;
+  int campaign_version = 0;
+  std::shared_ptr<const plan::Campaign> campaign;
+  std::vector<ObjectId> item_downstreams;  // by item number; 0: unknown
+  std::string list_digest;                 // empty for singles
+  std::int32_t ranges = 0;
+  std::int32_t start_range = 0;
+  std::int32_t ranges_planned = 0;
+  std::optional<std::int64_t> pilot_left;
+  std::uint64_t occurrence = 0;
+  std::optional<double> rate;
+  std::optional<WallTime> start_at;
+  std::optional<WallTime> finish_by;       // its own or the end of the campaign's window
+  bool settle_by_repeat = false;
+  ObjectId rerun_of = 0;
+  std::vector<IssuanceState> rerun_states;
+  std::string blocked;  // why no call may start although the job runs: "client shop is paused"
+
+  [[nodiscard]] std::size_t items_count() const { return item_downstreams.size(); }
+  // Whether a call of this job may start now.
+  [[nodiscard]] bool may_start() const {
+    return state == JobState::running && blocked.empty();
+  }
+  // Whether rows that may have been executed are repeated.
+  [[nodiscard]] bool may_settle() const {
+    if (!blocked.empty()) return false;
+    if (state == JobState::running || state == JobState::scheduled) return true;
+    return settle_by_repeat && (state == JobState::cancelling || state == JobState::unsettled);
+  }
+};
+
+struct Snapshot {
+  std::int64_t serial = 0;
+  std::map<ObjectId, DownstreamNow> downstreams;
+  std::map<std::int64_t, JobNow> jobs;  // by number; those that are not over
+
+  [[nodiscard]] const JobNow* job(std::int64_t number) const {
+    const auto found = jobs.find(number);
+    return found == jobs.end() ? nullptr : &found->second;
+  }
+  [[nodiscard]] const DownstreamNow* downstream(ObjectId id) const {
+    const auto found = downstreams.find(id);
+    return found == downstreams.end() ? nullptr : &found->second;
+  }
+};
+
+class SnapshotBoard {
+ public:
+  [[nodiscard]] std::shared_ptr<const Snapshot> read() const {
+    const std::scoped_lock lock{mutex_};
+    return snapshot_;
+  }
+  void publish(std::shared_ptr<const Snapshot> snapshot) {
+    const std::scoped_lock lock{mutex_};
+    snapshot_ = std::move(snapshot);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Snapshot> snapshot_ = std::make_shared<const Snapshot>();
+};
+
+}  // namespace vouch::data

@@ -1,0 +1,34 @@
+// call_form.hpp: from an issuance to the bytes of its call.
+//
+// The body is a pure function of campaign version, list row and request id, so that a repeated
+// call is the same to the byte; the digest over method, URL, key and body is kept with the row and
+// compared before anything is repeated.  Credentials are no part of it: they are made anew.
+//
+// Threads: pure functions.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/crypto.hpp"
+#include "common/plan/campaign.hpp"
+#include "common/wire/http_client.hpp"
+#include "daemon/data/intent.hpp"
+
+namespace vouch::service {
+
+// {"request_id":..,"recipient_id":..,"campaign":..,"item":..,"amount_minor":..,"currency":..} and
+// the item's own fields.
+[[nodiscard]] std::string call_body(const plan::Item& item, std::string_view campaign_id,
+                                    std::string_view recipient_id, std::string_view request_id,
+                                    std::optional<std::int64_t> amount_minor);
+
+[[nodiscard]] Digest128 call_digest(std::string_view url, std::string_view request_id,
+                                    std::string_view body);
+
+// Takes the body out of the intent.
+[[nodiscard]] wire::HttpCall make_call(data::Intent& intent, std::string_view bearer);
+
+}  // namespace vouch::service

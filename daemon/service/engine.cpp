@@ -1,0 +1,350 @@
+#include "daemon/service/engine.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/text.hpp"
+#include "daemon/service/call_form.hpp"
+
+namespace vouch::service {
+namespace {
+
+using data::AttemptEnd;
+using data::Intent;
+
+// How often pauses, stops and deadlines are looked for among the rows that are ready.
+constexpr Millis kSweep{50};
+constexpr Millis kPublish{100};
+
+// What is kept of the calls in flight for singles: a tenth, at least two.
+int bulk_window(int window) { return std::max(1, window - std::max(2, window / 10)); }
+
+bool is_setup(Outcome outcome) {
+  return outcome == Outcome::setup || outcome == Outcome::unknown_setup;
+}
+
+}  // namespace
+
+Engine::Engine(Downstream& downstream, data::ReadyQueue& ready, data::LedgerWriter& writer,
+               const data::SnapshotBoard& board, data::Health& health, const Clock& clock,
+               Random& random, EngineSettings settings)
+    : downstream_{downstream},
+      ready_{ready},
+      writer_{writer},
+      board_{board},
+      health_{health},
+      clock_{clock},
+      random_{random},
+      settings_{settings},
+      snapshot_{board.read()} {}
+
+Instant Engine::run_once(Instant now) {
+  follow_snapshot(now);
+  settle_ended(now);
+  take_ready();
+  if (now >= next_sweep_ || draining_.load(std::memory_order_acquire)) {
+    next_sweep_ = now + kSweep;
+    take_back_forbidden();
+  }
+  push_outcomes();
+  if (!draining_.load(std::memory_order_acquire) && health_.store_ok()) {
+    start_tests(now);
+    for (auto& [id, lane] : lanes_) start_calls(lane, now);
+  }
+  push_outcomes();
+  if (now >= next_publish_) {
+    next_publish_ = now + kPublish;
+    publish_view();
+  }
+  drained_.store(draining_.load() && in_flight_ == 0 && ready_.depth() == 0,
+                 std::memory_order_release);
+  return next_due(now);
+}
+
+void Engine::follow_snapshot(Instant now) {
+  auto latest = board_.read();
+  if (latest == snapshot_ && !lanes_.empty()) return;
+  snapshot_ = std::move(latest);
+  for (const auto& [id, downstream] : snapshot_->downstreams) {
+    auto found = lanes_.find(id);
+    if (found == lanes_.end()) {
+      found = lanes_.try_emplace(id, downstream.target(), settings_.breaker, now).first;
+    }
+    Lane& lane = found->second;
+    lane.pacer.set_rate(downstream.target());
+    lane.view.downstream = id;
+    lane.view.name = downstream.name;
+    lane.view.limit = downstream.limit;
+    lane.view.warning = downstream.warning;
+    lane.view.target = downstream.target();
+    const auto definition = downstream.versions.find(downstream.version);
+    if (definition != downstream.versions.end()) {
+      lane.view.in_flight_max = definition->second->in_flight_max;
+    }
+    for (const auto& [number, job] : snapshot_->jobs) lane.set_job_rate(number, job.rate, now);
+  }
+  // A set-up that was wrong is forgotten when its job, once seen paused, runs again.
+  for (auto at = setup_jobs_.begin(); at != setup_jobs_.end();) {
+    const data::JobNow* job = snapshot_->job(at->first);
+    const bool paused = job != nullptr && job->state == JobState::paused;
+    at->second = at->second || paused;
+    at = job == nullptr || (at->second && !paused) ? setup_jobs_.erase(at) : std::next(at);
+  }
+}
+
+Lane* Engine::lane_of(ObjectId downstream) {
+  const auto found = lanes_.find(downstream);
+  return found == lanes_.end() ? nullptr : &found->second;
+}
+
+std::uint64_t Engine::keep(Call call) {
+  call.used = true;
+  if (free_tags_.empty()) {
+    calls_.push_back(std::move(call));
+    return calls_.size() - 1;
+  }
+  const std::uint64_t tag = free_tags_.back();
+  free_tags_.pop_back();
+  calls_[tag] = std::move(call);
+  return tag;
+}
+
+void Engine::settle_ended(Instant now) {
+  ended_.clear();
+  downstream_.take_ended(ended_);
+  for (const wire::HttpEnd& end : ended_) {
+    VOUCH_ASSERT(end.tag < calls_.size() && calls_[end.tag].used);
+    Call call = std::move(calls_[end.tag]);
+    calls_[end.tag].used = false;
+    free_tags_.push_back(end.tag);
+    --in_flight_;
+    if (Lane* lane = lane_of(call.downstream)) --lane->in_flight;
+    if (call.test_command != 0) {
+      settle_test(call, end);
+    } else {
+      settle(std::move(call), end, now);
+    }
+  }
+}
+
+void Engine::settle(Call call, const wire::HttpEnd& end, Instant now) {
+  Lane& lane = *lane_of(call.downstream);
+  AttemptEnd attempt;
+  attempt.at = clock_.wall_now();
+  attempt.http_status = end.status;
+  attempt.transport = end.curl_code;
+  attempt.sends = end.sends;
+  attempt.duration_us = end.duration_us;
+  attempt.intent = std::move(call.intent);
+  const Judgement judged = judge(attempt.intent, end, attempt.at);
+  decide(settings_.retry, judged,
+         {.breaker_closed = lane.breaker.closed(), .last_success = lane.last_success}, random_,
+         attempt);
+
+  ++lane.view.outcomes[static_cast<std::size_t>(judged.outcome)];
+  if (end.sends > 1) ++lane.view.resends_stopped;
+  if (judged.answered) lane.note_latency(end.duration_us);
+  if (judged.outcome == Outcome::issued || judged.outcome == Outcome::declined) {
+    lane.last_success = attempt.at;
+    lane.breaker.ended(true, now);
+  } else if (judged.ails) {
+    lane.breaker.ended(false, now);
+  } else {
+    lane.breaker.ended_neutral();
+  }
+  if (judged.retry_after && end.status == 429) lane.pacer.hold_until(now + *judged.retry_after);
+  note_setup(attempt, judged.outcome);
+  outcomes_.push_back(std::move(attempt));
+}
+
+// The first wrong set-up pauses the job; a probe that meets another outcome lets it go on.
+void Engine::note_setup(const AttemptEnd& end, Outcome outcome) {
+  const std::int64_t job = end.intent.job_number;
+  if (is_setup(outcome)) {
+    if (!setup_jobs_.try_emplace(job, false).second) return;
+    writer_.push(data::ChangeJob{.number = job,
+                                 .action = data::JobAction::pause,
+                                 .reason = PauseReason::setup,
+                                 .words = end.intent.definition->name + " answered " +
+                                          (end.http_status != 0
+                                               ? "HTTP " + std::to_string(end.http_status)
+                                               : end.detail)});
+    return;
+  }
+  const bool answered = outcome == Outcome::issued || outcome == Outcome::declined;
+  if (!end.intent.probe || !answered) return;
+  setup_jobs_.erase(job);
+  writer_.push(data::ChangeJob{.number = job,
+                               .action = data::JobAction::resume,
+                               .reason = PauseReason::setup,
+                               .words = "a probe of " + end.intent.definition->name +
+                                        " succeeded"});
+}
+
+void Engine::settle_test(const Call& call, const wire::HttpEnd& end) {
+  const bool reached = end.transport == wire::Transport::complete;
+  const Lane* lane = lane_of(call.downstream);
+  const std::string name = lane == nullptr ? "downstream" : lane->view.name;
+  const std::string result = reached ? "HTTP " + std::to_string(end.status)
+                                     : "not reached, code " + std::to_string(end.curl_code);
+  // Words from outside (libcurl's, the peer's) stay out of the answer's JSON.
+  const std::string answer =
+      std::string{R"({"ok":true,"reached":)"} + (reached ? "true" : "false") + R"(,"status":)" +
+      std::to_string(end.status) + R"(,"transport":)" + std::to_string(end.curl_code) +
+      R"(,"duration_us":)" + std::to_string(end.duration_us) + "}";
+  writer_.push(data::Note{.command = call.test_command,
+                          .kind = EventKind::downstream,
+                          .words = "test of " + name + ": " + result,
+                          .answer = answer});
+}
+
+void Engine::take_ready() {
+  taken_.clear();
+  ready_.take_all(taken_);
+  for (Intent& intent : taken_) {
+    Lane* lane = lane_of(intent.downstream);
+    VOUCH_ASSERT(lane != nullptr);  // intake plans only for downstreams of a snapshot
+    lane->add(std::move(intent));
+  }
+}
+
+std::string Engine::forbidden(const Intent& intent, WallTime now) const {
+  if (draining_.load(std::memory_order_acquire)) return "vouchd is stopping";
+  const data::DownstreamNow* downstream = snapshot_->downstream(intent.downstream);
+  if (downstream == nullptr || downstream->paused) return "the downstream is paused";
+  const data::JobNow* job = snapshot_->job(intent.job_number);
+  if (job == nullptr) return {};  // so new that the snapshot does not have it yet
+  if (key_may_be_forgotten(*intent.definition, intent.doubt_since, now)) {
+    return "the downstream may have forgotten the key";
+  }
+  if (intent.probe) return job->blocked;
+  if (setup_jobs_.contains(intent.job_number)) return "the job is paused: setup";
+  if (intent.doubt_since) return job->may_settle() ? "" : "the job is paused";
+  if (job->finish_by && now >= *job->finish_by) return "finish_by has passed";
+  if (!job->blocked.empty()) return job->blocked;
+  return job->may_start() ? "" : "the job is " + std::string{name_of(job->state)};
+}
+
+void Engine::take_back_forbidden() {
+  const WallTime now = clock_.wall_now();
+  for (auto& [id, lane] : lanes_) {
+    if (lane.empty()) continue;
+    lane.take_out([&](const Intent& intent) { return forbidden(intent, now); },
+                  [&](Intent intent, std::string why) {
+                    ++released_[{intent.downstream, intent.job_number}];
+                    ++lane.view.outcomes[static_cast<std::size_t>(Outcome::unstarted)];
+                    outcomes_.push_back(take_back(std::move(intent), why, now));
+                  });
+  }
+}
+
+void Engine::start_tests(Instant now) {
+  std::vector<TestCall> tests;
+  {
+    const std::scoped_lock lock{mutex_};
+    tests = std::exchange(tests_, {});
+  }
+  for (const TestCall& test : tests) {
+    Lane* lane = lane_of(test.downstream);
+    const data::DownstreamNow* downstream = snapshot_->downstream(test.downstream);
+    const bool room = lane != nullptr && downstream != nullptr && lane->pacer.room(now) > 0 &&
+                      in_flight_ < settings_.calls_max;
+    if (!room) {  // paced like any call: it waits for its permit
+      const std::scoped_lock lock{mutex_};
+      tests_.push_back(test);
+      continue;
+    }
+    const plan::Downstream& definition = *downstream->versions.at(downstream->version);
+    wire::HttpCall call;
+    call.get = true;
+    call.url = definition.url;
+    if (!downstream->bearer.empty()) {
+      call.headers.push_back("Authorization: Bearer " + downstream->bearer);
+    }
+    call.connect_timeout = definition.connect_timeout;
+    call.timeout = definition.timeout;
+    call.http_allowed = definition.allow_http;
+    call.address_allow = definition.address_allow;
+    lane->pacer.take(now);
+    ++lane->in_flight;
+    ++in_flight_;
+    call.tag = keep({.intent = {}, .test_command = test.command, .downstream = test.downstream});
+    downstream_.start(std::move(call));
+  }
+}
+
+void Engine::start_calls(Lane& lane, Instant now) {
+  if (lane.empty()) return;
+  const WallTime wall = clock_.wall_now();
+  const int window = lane.window();
+  while (!lane.empty() && lane.in_flight < window && in_flight_ < settings_.calls_max &&
+         lane.pacer.room(now) > 0 && lane.breaker.may_start(now)) {
+    std::optional<Intent> next = lane.take_best(now, lane.in_flight < bulk_window(window));
+    if (!next) return;
+    ++released_[{next->downstream, next->job_number}];
+    if (std::string why = forbidden(*next, wall); !why.empty()) {
+      ++lane.view.outcomes[static_cast<std::size_t>(Outcome::unstarted)];
+      outcomes_.push_back(take_back(std::move(*next), why, wall));
+      continue;
+    }
+    start(lane, std::move(*next), now);
+  }
+}
+
+void Engine::start(Lane& lane, Intent intent, Instant now) {
+  const data::DownstreamNow* downstream = snapshot_->downstream(intent.downstream);
+  lane.pacer.take(now);
+  lane.breaker.started(now);
+  ++lane.in_flight;
+  ++in_flight_;
+  ++lane.view.started;
+  wire::HttpCall call = make_call(intent, downstream->bearer);
+  const ObjectId id = intent.downstream;
+  call.tag = keep({.intent = std::move(intent), .test_command = 0, .downstream = id});
+  downstream_.start(std::move(call));
+}
+
+void Engine::push_outcomes() {
+  for (const auto& [owner, rows] : released_) ready_.release(owner.first, owner.second, rows);
+  released_.clear();
+  if (outcomes_.empty()) return;
+  writer_.push(data::AttemptsEnded{std::exchange(outcomes_, {})});
+}
+
+Instant Engine::next_due(Instant now) const {
+  Instant due = now + settings_.idle_poll;
+  if (draining_.load(std::memory_order_acquire) || !health_.store_ok()) return due;
+  for (const auto& [id, lane] : lanes_) {
+    if (lane.empty() || lane.in_flight >= lane.window()) continue;
+    due = std::min(due, std::max({lane.pacer.ready_at(now), lane.breaker.ready_at(now),
+                                  lane.jobs_ready_at(now)}));
+  }
+  return due;
+}
+
+void Engine::test(TestCall call) {
+  {
+    const std::scoped_lock lock{mutex_};
+    tests_.push_back(call);
+  }
+  downstream_.wake();
+}
+
+void Engine::publish_view() {
+  std::vector<LaneView> views;
+  for (auto& [id, lane] : lanes_) {
+    lane.view.in_flight = lane.in_flight;
+    lane.view.ready = lane.ready();
+    lane.view.breaker = lane.breaker.state();
+    views.push_back(lane.view);
+  }
+  const std::scoped_lock lock{mutex_};
+  views_ = std::move(views);
+}
+
+std::vector<LaneView> Engine::view() const {
+  const std::scoped_lock lock{mutex_};
+  return views_;
+}
+
+}  // namespace vouch::service

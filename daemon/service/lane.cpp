@@ -1,0 +1,109 @@
+#include "daemon/service/lane.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace vouch::service {
+
+void Lane::add(data::Intent intent) {
+  ++ready_;
+  if (intent.single || intent.probe) {
+    singles_.push_back(std::move(intent));
+    return;
+  }
+  JobRows& job = jobs_[intent.job_number];
+  if (job.rows.empty()) job.had = std::max(job.had, clock_);
+  job.rows.push_back(std::move(intent));
+}
+
+void Lane::set_job_rate(std::int64_t job, std::optional<double> rate, Instant now) {
+  const auto found = jobs_.find(job);
+  if (!rate) {
+    if (found != jobs_.end()) found->second.pacer.reset();
+    return;
+  }
+  JobRows& rows = found != jobs_.end() ? found->second : jobs_[job];
+  if (rows.pacer) {
+    rows.pacer->set_rate(*rate);
+  } else {
+    rows.pacer.emplace(*rate, now);
+  }
+}
+
+std::optional<data::Intent> Lane::take_best(Instant now, bool bulk_allowed) {
+  if (!singles_.empty()) {
+    data::Intent intent = std::move(singles_.front());
+    singles_.pop_front();
+    --ready_;
+    return intent;
+  }
+  if (!bulk_allowed) return std::nullopt;
+  JobRows* best = nullptr;
+  for (auto& [number, job] : jobs_) {
+    if (job.rows.empty() || (job.pacer && job.pacer->room(now) == 0)) continue;
+    if (best == nullptr || job.had < best->had) best = &job;
+  }
+  if (best == nullptr) return std::nullopt;
+  if (best->pacer) best->pacer->take(now);
+  clock_ = ++best->had;
+  data::Intent intent = std::move(best->rows.front());
+  best->rows.pop_front();
+  --ready_;
+  return intent;
+}
+
+Instant Lane::jobs_ready_at(Instant now) const {
+  Instant soonest = Instant::max();
+  for (const auto& [number, job] : jobs_) {
+    if (job.rows.empty()) continue;
+    soonest = std::min(soonest, job.pacer ? job.pacer->ready_at(now) : now);
+  }
+  return soonest;
+}
+
+void Lane::take_out(const Test& test,
+                    const std::function<void(data::Intent, std::string)>& taken) {
+  const auto sweep = [&](std::deque<data::Intent>& rows) {
+    std::deque<data::Intent> kept;
+    for (data::Intent& intent : rows) {
+      std::string why = test(intent);
+      if (why.empty()) {
+        kept.push_back(std::move(intent));
+      } else {
+        --ready_;
+        taken(std::move(intent), std::move(why));
+      }
+    }
+    rows = std::move(kept);
+  };
+  sweep(singles_);
+  for (auto at = jobs_.begin(); at != jobs_.end();) {
+    sweep(at->second.rows);
+    // A job that comes back later begins at the present virtual time anyway.
+    at = at->second.rows.empty() && !at->second.pacer ? jobs_.erase(at) : std::next(at);
+  }
+}
+
+int Lane::window() const {
+  const int most = view.in_flight_max;
+  if (view.median_us == 0) return most;  // nothing measured yet
+  const double wanted = 1.5 * pacer.rate() * static_cast<double>(view.median_us) / 1e6;
+  return std::clamp(static_cast<int>(std::min(wanted, 1e6)), std::min(4, most), most);
+}
+
+void Lane::note_latency(std::int64_t duration_us) {
+  const auto bucket =
+      std::lower_bound(kLatencyBoundsUs.begin(), kLatencyBoundsUs.end(), duration_us);
+  ++view.latency[static_cast<std::size_t>(bucket - kLatencyBoundsUs.begin())];
+  view.latency_sum_us += static_cast<std::uint64_t>(std::max<std::int64_t>(0, duration_us));
+  // A running median: a step of 1/32 towards each answer, which lost answers cannot pull away.
+  std::int64_t& median = view.median_us;
+  if (median == 0) {
+    median = std::max<std::int64_t>(1, duration_us);
+  } else {
+    const std::int64_t step = std::max<std::int64_t>(1, median / 32);
+    median = std::max<std::int64_t>(1, median + (duration_us > median ? step : -step));
+  }
+}
+
+}  // namespace vouch::service

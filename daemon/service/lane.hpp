@@ -1,0 +1,94 @@
+// lane.hpp: one downstream as the engine sees it: what is ready for it, how fast it may be called,
+// how it fares.
+//
+// Rows wait here by job.  Singles come first; among jobs the one that has had the least goes next
+// (virtual time: each start costs a job one unit; a newcomer begins at the present time, so that
+// it neither waits nor catches up).
+//
+// Threads: the engine's alone.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "common/clock.hpp"
+#include "daemon/data/intent.hpp"
+#include "daemon/service/breaker.hpp"
+#include "daemon/service/pacer.hpp"
+
+namespace vouch::service {
+
+// Upper bounds of the latency histogram, in microseconds; the last bucket is open.
+inline constexpr std::array<std::int64_t, 14> kLatencyBoundsUs = {
+    500,    1'000,   2'500,   5'000,     10'000,    25'000,    50'000,
+    100'000, 250'000, 500'000, 1'000'000, 2'500'000, 5'000'000, 10'000'000};
+
+// What a downstream has seen; read by others through Engine::view().
+struct LaneView {
+  ObjectId downstream = 0;
+  std::string name;
+  double limit = 0, warning = 0, target = 0;
+  int in_flight = 0;
+  int in_flight_max = 0;
+  int ready = 0;
+  Breaker::State breaker = Breaker::State::closed;
+  std::uint64_t started = 0;
+  std::uint64_t resends_stopped = 0;
+  std::array<std::uint64_t, 8> outcomes{};  // by Outcome
+  std::array<std::uint64_t, kLatencyBoundsUs.size() + 1> latency{};
+  std::uint64_t latency_sum_us = 0;
+  std::int64_t median_us = 0;
+};
+
+class Lane {
+ public:
+  Lane(double target, const BreakerSettings& settings, Instant now)
+      : pacer{target, now}, breaker{settings, now} {}
+
+  Pacer pacer;
+  Breaker breaker;
+  std::optional<WallTime> last_success;
+  int in_flight = 0;
+  LaneView view;
+
+  void add(data::Intent intent);
+  [[nodiscard]] bool empty() const { return ready_ == 0; }
+  [[nodiscard]] int ready() const { return ready_; }
+
+  // A job's own rate; nothing takes it away.
+  void set_job_rate(std::int64_t job, std::optional<double> rate, Instant now);
+
+  // Takes the best row that may start: singles, then the job that has had the least and whose own
+  // pacer has room.  With `bulk_allowed` false only singles.
+  [[nodiscard]] std::optional<data::Intent> take_best(Instant now, bool bulk_allowed);
+  // When a job's own pacer will have room, if that is what everything waits for.
+  [[nodiscard]] Instant jobs_ready_at(Instant now) const;
+
+  // Takes out every row for which `test` says why it may not start, with that reason.
+  using Test = std::function<std::string(const data::Intent&)>;
+  void take_out(const Test& test,
+                const std::function<void(data::Intent, std::string)>& taken);
+
+  // Little's law: enough calls in flight for rate x latency, with half again as much.
+  [[nodiscard]] int window() const;
+  void note_latency(std::int64_t duration_us);
+
+ private:
+  struct JobRows {
+    std::deque<data::Intent> rows;
+    std::optional<Pacer> pacer;
+    std::uint64_t had = 0;  // virtual time
+  };
+
+  std::deque<data::Intent> singles_;
+  std::map<std::int64_t, JobRows> jobs_;
+  std::uint64_t clock_ = 0;  // virtual time of the last start
+  int ready_ = 0;
+};
+
+}  // namespace vouch::service

@@ -1,0 +1,46 @@
+// retry_policy.hpp: from what a call's end means to the issuance's next step.
+//
+// An outage costs time, not rows: what is counted against a row (attempts, the same refusal again)
+// is counted only when an answer was read, the breaker is closed, and another row of the
+// downstream has succeeded since this row's attempt before.
+//
+// Under contract `key` a decline proves that no earlier attempt under the same key was executed:
+// a downstream that honours keys would have repeated its success.  A 429, a refused connection or
+// a wrong credential proves that of its own attempt only; with doubt from before, doubt stays.
+//
+// Threads: pure but for the Random that is passed.
+#pragma once
+
+#include "common/clock.hpp"
+#include "common/random.hpp"
+#include "daemon/data/intent.hpp"
+#include "daemon/service/reply_judge.hpp"
+
+namespace vouch::service {
+
+struct RetrySettings {
+  int attempts_max = 8;            // answered attempts, each proven not executed
+  int strikes_max = 3;             // the same unusable answer in a row
+  Millis delay_first{500};         // full jitter: anywhere from 0 to this, doubling
+  Millis delay_max{60'000};
+  Millis setup_probe{60'000};      // distance of probes while a job is paused for setup
+};
+
+// What is known of the downstream at this moment.
+struct LaneHealth {
+  bool breaker_closed = true;
+  std::optional<WallTime> last_success;
+};
+
+// Fills step, next_at, counters and evidence of `end`, whose intent and `at` are set.
+void decide(const RetrySettings& settings, const Judgement& judged, const LaneHealth& health,
+            Random& random, data::AttemptEnd& end);
+
+// An intent that is taken back before any byte has left.
+[[nodiscard]] data::AttemptEnd take_back(data::Intent intent, std::string_view why, WallTime now);
+
+// Whether the downstream may have forgotten the key of a row in doubt: nothing may be repeated.
+[[nodiscard]] bool key_may_be_forgotten(const plan::Downstream& downstream,
+                                        std::optional<WallTime> doubt_since, WallTime now);
+
+}  // namespace vouch::service

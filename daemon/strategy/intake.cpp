@@ -1,0 +1,329 @@
+#include "daemon/strategy/intake.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/json.hpp"
+#include "daemon/service/retry_policy.hpp"
+
+namespace vouch::strategy {
+namespace {
+
+using data::Intent;
+using data::JobKind;
+using data::JobNow;
+
+constexpr int kPageRows = 1000;
+constexpr int kDueRows = 500;
+
+bool deadline_passed(const JobNow& job, WallTime now) {
+  return job.finish_by && now >= *job.finish_by;
+}
+
+bool time_has_come(const JobNow& job, WallTime now) {
+  const auto& opens = job.campaign->not_before;
+  return (!job.start_at || now >= *job.start_at) && (!opens || now >= *opens);
+}
+
+}  // namespace
+
+Intake::Intake(data::LedgerReader reader, data::LedgerWriter& writer, data::ReadyQueue& ready,
+               const data::SnapshotBoard& board, const data::Health& health, const Clock& clock,
+               OpenList open_list, IntakeSettings settings)
+    : reader_{std::move(reader)},
+      writer_{writer},
+      ready_{ready},
+      board_{board},
+      health_{health},
+      clock_{clock},
+      open_list_{std::move(open_list)},
+      settings_{settings},
+      snapshot_{board.read()} {}
+
+Instant Intake::run_once(Instant now) {
+  if (!health_.store_ok()) return now + settings_.idle_poll;
+  snapshot_ = board_.read();
+  jobs_on_.clear();
+  for (const auto& [number, job] : snapshot_->jobs) {
+    if (!job.may_start()) continue;
+    for (const ObjectId downstream : job.item_downstreams) ++jobs_on_[downstream];
+  }
+  plan_singles();
+  bool active = false;
+  for (const auto& [number, job] : snapshot_->jobs) active = step(job, now) || active;
+  std::erase_if(plans_, [&](const auto& plan) { return snapshot_->job(plan.first) == nullptr; });
+  return now + (active ? settings_.poll : settings_.idle_poll);
+}
+
+bool Intake::step(const JobNow& job, Instant now) {
+  Plan& plan = plans_[job.number];
+  auto active = work(job, plan, now);
+  if (!active && active.error().code == Errc::busy) return true;  // the store's moment, not ours
+  note(job.id, active ? std::string{} : active.error().message);
+  return active.value_or(false);
+}
+
+Result<bool> Intake::work(const JobNow& job, Plan& plan, Instant now) {
+  if (!plan.loaded) VOUCH_CHECK(load(job, plan));
+  const WallTime wall = clock_.wall_now();
+  const bool quiet = writer_.committed() >= plan.state_ticket;  // what was asked is done
+
+  if (job.state == JobState::cancelling) {
+    VOUCH_TRY(const bool ended, end_open_rows(job, plan, IssuanceState::cancelled));
+    if (!job.may_settle()) return ended;
+    VOUCH_TRY(const bool sent, send_due(job, plan, now, false));
+    return ended || sent;
+  }
+  if (job.state == JobState::paused) {
+    if (job.pause_reason != PauseReason::setup || now < plan.probe_at) return false;
+    plan.probe_at = now + settings_.setup_probe;
+    return send_due(job, plan, now, true);
+  }
+  if (job.state == JobState::scheduled && quiet && time_has_come(job, wall)) {
+    plan.state_ticket = writer_.push(
+        data::ChangeJob{.number = job.number, .action = data::JobAction::start, .words = ""});
+    return true;
+  }
+  if (job.kind == JobKind::rerun && job.ranges_planned < job.ranges) {
+    if (!quiet || job.state != JobState::running) return true;
+    plan.state_ticket = writer_.push(data::GatherRerun{
+        .job_number = job.number, .from_job = job.rerun_of, .states = job.rerun_states});
+    return true;
+  }
+  if (!job.may_settle()) return false;
+  const bool late = deadline_passed(job, wall);
+  bool active = false;
+  if (late) {
+    VOUCH_TRY(active, end_open_rows(job, plan, IssuanceState::expired));
+  }
+  VOUCH_TRY(const bool sent, send_due(job, plan, now, false));
+  active = active || sent;
+  if (job.kind == JobKind::list && plan.range >= 0 && job.may_start()) {
+    VOUCH_TRY(const bool planned,
+              plan_page(job, plan, late ? IssuanceState::expired : IssuanceState::sending));
+    active = active || planned;
+  }
+  return active;
+}
+
+Result<void> Intake::load(const JobNow& job, Plan& plan) {
+  if (!job.list_digest.empty()) {
+    VOUCH_TRY(store::SealedList list, open_list_(job.list_digest));
+    plan.list = std::make_unique<store::SealedList>(std::move(list));
+    VOUCH_TRY(plan.ranges, plan.list->ranges());
+    for (const store::AmountTotals& amount : plan.list->meta().amounts) {
+      plan.amount_columns.push_back(amount.column);
+    }
+    VOUCH_TRY(IntentMaker maker, IntentMaker::make(job, plan.amount_columns));
+    plan.maker.emplace(std::move(maker));
+  }
+  VOUCH_TRY(const auto cursors, reader_.ranges(job.number));
+  for (const auto& [range, cursor] : cursors) plan.done[range] = cursor.done;
+  plan.pilot_left = job.pilot_left;
+  plan.loaded = true;
+  if (job.kind != JobKind::list) return {};
+  next_range(job, plan);
+  if (const auto begun = cursors.find(plan.range); begun != cursors.end()) {
+    plan.cursor = begun->second.planned_to;
+  }
+  return {};
+}
+
+// Planning begins at the job's own range and wraps round.
+void Intake::next_range(const JobNow& job, Plan& plan) {
+  plan.cursor.clear();
+  plan.range = -1;
+  for (std::int32_t i = 0; i < job.ranges; ++i) {
+    const std::int32_t range = (job.start_range + i) % job.ranges;
+    if (plan.done[range]) continue;
+    plan.range = range;
+    return;
+  }
+}
+
+Result<bool> Intake::end_open_rows(const JobNow& job, Plan& plan, IssuanceState to) {
+  if (writer_.committed() < std::max(plan.due_ticket, plan.state_ticket)) return true;
+  VOUCH_TRY(const bool left, reader_.has_startable(job.number));
+  // A cancelled job without rows is ended by one empty page.
+  const bool first = to == IssuanceState::cancelled && plan.state_ticket == 0;
+  if (!left && !first) return false;
+  plan.state_ticket =
+      writer_.push(data::EndOpenRows{.job_number = job.number, .to = to});
+  return true;
+}
+
+int Intake::depth_wanted(ObjectId id) const {
+  const data::DownstreamNow* downstream = snapshot_->downstream(id);
+  if (downstream == nullptr) return 0;
+  // Enough to outlast the slowest commit of late, twice.
+  const double seconds = std::max(std::chrono::duration<double>(settings_.ready_for).count(),
+                                  2e-9 * static_cast<double>(writer_.slowest_commit().count()));
+  const double rows = downstream->target() * seconds;
+  return static_cast<int>(std::clamp(rows, 2.0, static_cast<double>(data::kReadyRowsMax)));
+}
+
+int Intake::room(const JobNow& job, ObjectId downstream) const {
+  const auto sharing = jobs_on_.find(downstream);
+  const int share = std::max(1, sharing == jobs_on_.end() ? 1 : sharing->second);
+  const int wanted = std::max(1, depth_wanted(downstream) / share);
+  const int depth = ready_.depth(downstream, job.number);
+  // Refilled by quarters: neither row by row nor all at once.
+  return depth > wanted - wanted / 4 ? 0 : wanted - depth;
+}
+
+Result<bool> Intake::send_due(const JobNow& job, Plan& plan, Instant now, bool probe) {
+  if (now < plan.look_at && !probe) return false;
+  if (writer_.committed() < std::max(plan.due_ticket, plan.state_ticket)) return true;
+  plan.look_at = now + settings_.poll;
+  int rows = probe ? 1 : kDueRows;
+  std::map<ObjectId, int> rooms;
+  for (const ObjectId downstream : job.item_downstreams) {
+    rooms[downstream] = probe ? 1 : room(job, downstream);
+  }
+  const bool doubt_only = !job.may_start() && !probe;
+  const WallTime wall = clock_.wall_now();
+  VOUCH_TRY(const auto due, reader_.due(job.number, wall, doubt_only, rows));
+  data::SendAgain message;
+  bool held = false;
+  for (const data::DueRow& row : due) {
+    if (deadline_passed(job, wall) && row.state != IssuanceState::in_doubt) continue;
+    VOUCH_TRY(std::optional<Intent> intent, again(job, plan, row));
+    if (!intent) continue;
+    std::string why;
+    if (service::key_may_be_forgotten(*intent->definition, row.doubt_since, wall)) {
+      why = "in doubt for longer than the downstream keeps its keys";
+    } else if (row.state != IssuanceState::planned && intent->call_digest != row.call_digest) {
+      why = "the call would not be the same as before";
+    }
+    if (!why.empty()) {
+      plan.due_ticket = writer_.push(data::HoldRow{std::move(*intent), std::move(why)});
+      held = true;
+      continue;
+    }
+    int& left = rooms[intent->downstream];
+    if (left == 0) continue;
+    --left;
+    intent->probe = probe;
+    ready_.reserve(intent->downstream, job.number, 1);
+    message.intents.push_back(std::move(*intent));
+  }
+  if (message.intents.empty()) return held || !due.empty();
+  plan.due_ticket = writer_.push(std::move(message));
+  return true;
+}
+
+Result<std::optional<Intent>> Intake::again(const JobNow& job, Plan& plan,
+                                            const data::DueRow& row) {
+  if (job.kind == JobKind::single) return single_again(job, row);
+  VOUCH_TRY(const auto rows, plan.list->find(row.key.recipient));
+  for (const store::ListRow& found : rows) {
+    const std::uint64_t occurrence = occurrence_of(job, found.occurrence);
+    if (rows.size() > 1 && occurrence != row.key.occurrence) continue;
+    return plan.maker->make_again(job, *snapshot_,
+                                  {.key = row.key.recipient,
+                                   .occurrence = row.key.occurrence,
+                                   .recipient_id = found.recipient_id,
+                                   .amounts = found.amounts},
+                                  row);
+  }
+  return fail(Errc::corrupt, "the list " + job.list_digest +
+                                 " no longer has a recipient whose issuance is open");
+}
+
+int Intake::page_room(const JobNow& job) const {
+  std::map<ObjectId, int> items_on;
+  for (const ObjectId downstream : job.item_downstreams) ++items_on[downstream];
+  int rows = kPageRows / static_cast<int>(job.item_downstreams.size());
+  for (const auto& [downstream, items] : items_on) {
+    const int free = room(job, downstream);
+    // A queue too short for one recipient's items still takes one recipient when it is empty.
+    const bool one = free > 0 && free < items && ready_.depth(downstream, job.number) == 0;
+    rows = std::min(rows, one ? 1 : free / items);
+  }
+  return std::max(0, rows);
+}
+
+Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState state) {
+  const bool sending = state == IssuanceState::sending;
+  int rows = sending ? page_room(job) : kPageRows / static_cast<int>(job.items_count());
+  if (!sending && writer_.queued() > 4) return true;
+  if (plan.pilot_left && job.pilot_left) {
+    rows = static_cast<int>(std::min<std::int64_t>(rows, *plan.pilot_left));
+    if (*plan.pilot_left <= 0) return false;
+  }
+  if (rows == 0) return true;
+
+  const auto at = static_cast<std::size_t>(plan.range);
+  store::SealedList::PageBounds bounds{.from = plan.ranges[at].first_key, .after = {}, .upto = {}};
+  if (!plan.cursor.empty()) {
+    VOUCH_TRY(bounds.after, store::RowKey::from_bytes(store::as_blob(plan.cursor)));
+  }
+  if (at + 1 < plan.ranges.size()) bounds.upto = plan.ranges[at + 1].first_key;
+  VOUCH_TRY(const auto page, plan.list->page(bounds, rows));
+
+  data::PlanPage message{.job_number = job.number,
+                         .campaign_number = job.campaign_number,
+                         .range = plan.range,
+                         .rows = static_cast<int>(page.size()),
+                         .planned_from = {},
+                         .planned_to = {},
+                         .range_done = page.size() < static_cast<std::size_t>(rows),
+                         .state = state,
+                         .intents = {}};
+  message.intents.reserve(page.size() * job.items_count());
+  for (const store::ListRow& row : page) {
+    const Recipient recipient{.key = row.recipient_key,
+                              .occurrence = occurrence_of(job, row.occurrence),
+                              .recipient_id = row.recipient_id,
+                              .amounts = row.amounts};
+    plan.maker->make_fresh(job, *snapshot_, recipient, plan.range, sending, message.intents);
+  }
+  if (!page.empty()) {
+    message.planned_from = page.front().recipient_key;
+    message.planned_to = page.back().key().to_bytes();
+    plan.cursor = message.planned_to;
+  }
+  if (plan.pilot_left) *plan.pilot_left -= static_cast<std::int64_t>(page.size());
+  if (sending) {
+    std::map<ObjectId, int> reserved;
+    for (const Intent& intent : message.intents) ++reserved[intent.downstream];
+    for (const auto& [downstream, count] : reserved) {
+      ready_.reserve(downstream, job.number, count);
+    }
+  }
+  if (message.range_done) {
+    plan.done[plan.range] = true;
+    next_range(job, plan);
+  }
+  writer_.push(std::move(message));
+  return true;
+}
+
+void Intake::note(ObjectId job, std::string problem) {
+  const std::scoped_lock lock{mutex_};
+  if (problem.empty()) {
+    problems_.erase(job);
+  } else {
+    problems_[job] = std::move(problem);
+  }
+}
+
+std::map<ObjectId, std::string> Intake::problems() const {
+  const std::scoped_lock lock{mutex_};
+  return problems_;
+}
+
+void Intake::wake() {
+  const std::scoped_lock lock{mutex_};
+  woken_ = true;
+  wake_.notify_one();
+}
+
+void Intake::wait_until(Instant until) {
+  std::unique_lock lock{mutex_};
+  const Nanos left = until - clock_.now();
+  if (!woken_ && left > Nanos::zero()) wake_.wait_for(lock, left, [&] { return woken_; });
+  woken_ = false;
+}
+
+}  // namespace vouch::strategy

@@ -1,0 +1,131 @@
+// intake.hpp: the one way for an issuance to be born, and the way back for those that are due.
+//
+// For each job in turn: start it when its time has come, end its open rows when it was cancelled
+// or its deadline passed, send again what is due, and plan the next page of its list; as many
+// rows as the ready queue has room for, so that no more is `sending` than is about to be called.
+//
+// A page and its cursor are written in one transaction: a stop loses nothing and plans nothing
+// twice.  At most one message of each sort per job is under way, so that the ledger that is read
+// already holds what was asked before.
+//
+// Threads: run_once() on the intake thread; issue() and wake() from any.
+// Errors:  of a list or of the ledger's reader: the job is left alone and the error is reported
+//          through problems().
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/clock.hpp"
+#include "common/store/sealed_list.hpp"
+#include "daemon/data/health.hpp"
+#include "daemon/data/ledger_reader.hpp"
+#include "daemon/data/ledger_writer.hpp"
+#include "daemon/data/ready_queue.hpp"
+#include "daemon/data/snapshot.hpp"
+#include "daemon/strategy/intent_maker.hpp"
+
+namespace vouch::strategy {
+
+struct IntakeSettings {
+  Millis poll{5};                 // while there is work
+  Millis idle_poll{50};
+  Millis setup_probe{60'000};     // distance of probes of a job that is paused for setup
+  Millis ready_for{20};           // the ready queue holds this much of the rate, at least
+};
+
+// A single issuance, resolved by the control thread.
+struct SingleRequest {
+  std::int64_t command = 0;
+  data::JobNow job;               // of kind single; number 0 when there is none yet
+  RecipientKey recipient{};
+  std::uint64_t occurrence = 0;
+  std::string recipient_id;
+  std::map<std::string, std::int64_t> amounts;  // minor units, by column
+};
+
+class Intake {
+ public:
+  // Opens a sealed list by its digest.
+  using OpenList = std::function<Result<store::SealedList>(const std::string& digest)>;
+
+  Intake(data::LedgerReader reader, data::LedgerWriter& writer, data::ReadyQueue& ready,
+         const data::SnapshotBoard& board, const data::Health& health, const Clock& clock,
+         OpenList open_list, IntakeSettings settings);
+
+  // Returns when the next round is due.
+  Instant run_once(Instant now);
+  void wait_until(Instant until);
+  void wake();
+
+  void issue(SingleRequest request);
+  // What kept a job from being planned, by job id; empty when nothing does.
+  [[nodiscard]] std::map<ObjectId, std::string> problems() const;
+
+ private:
+  // What is kept of a job between rounds.
+  struct Plan {
+    bool loaded = false;
+    std::unique_ptr<store::SealedList> list;
+    std::vector<store::ListRange> ranges;
+    std::optional<IntentMaker> maker;
+    std::vector<std::string> amount_columns;
+    std::int32_t range = -1;        // being planned; -1: all are
+    std::string cursor;             // RowKey bytes; empty: at the range's start
+    std::map<std::int32_t, bool> done;
+    std::int64_t planned = 0;       // rows since this run began, for a pilot
+    std::optional<std::int64_t> pilot_left;
+    std::uint64_t due_ticket = 0;   // of the last message that changed due rows
+    std::uint64_t state_ticket = 0; // of the last message that changes the job
+    Instant probe_at{};
+    Instant look_at{};              // when due rows are looked for again
+  };
+
+  bool step(const data::JobNow& job, Instant now);
+  [[nodiscard]] Result<bool> work(const data::JobNow& job, Plan& plan, Instant now);
+  [[nodiscard]] Result<void> load(const data::JobNow& job, Plan& plan);
+  [[nodiscard]] Result<bool> end_open_rows(const data::JobNow& job, Plan& plan,
+                                           IssuanceState to);
+  [[nodiscard]] Result<bool> send_due(const data::JobNow& job, Plan& plan, Instant now,
+                                      bool probe);
+  [[nodiscard]] Result<bool> plan_page(const data::JobNow& job, Plan& plan, IssuanceState state);
+  [[nodiscard]] Result<std::optional<data::Intent>> again(const data::JobNow& job, Plan& plan,
+                                                          const data::DueRow& row);
+  [[nodiscard]] Result<std::optional<data::Intent>> single_again(const data::JobNow& job,
+                                                                 const data::DueRow& row);
+  void next_range(const data::JobNow& job, Plan& plan);
+  void plan_singles();
+  [[nodiscard]] int room(const data::JobNow& job, ObjectId downstream) const;
+  // Rows of a page whose every item has room in its downstream's ready queue.
+  [[nodiscard]] int page_room(const data::JobNow& job) const;
+  [[nodiscard]] int depth_wanted(ObjectId downstream) const;
+  void note(ObjectId job, std::string problem);
+
+  data::LedgerReader reader_;
+  data::LedgerWriter& writer_;
+  data::ReadyQueue& ready_;
+  const data::SnapshotBoard& board_;
+  const data::Health& health_;
+  const Clock& clock_;
+  OpenList open_list_;
+  IntakeSettings settings_;
+
+  std::shared_ptr<const data::Snapshot> snapshot_;
+  std::map<std::int64_t, Plan> plans_;
+  std::map<ObjectId, int> jobs_on_;  // running jobs by downstream: they share its ready queue
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  bool woken_ = false;                         // guarded by mutex_
+  std::vector<SingleRequest> singles_;         // guarded by mutex_
+  std::map<ObjectId, std::string> problems_;   // guarded by mutex_
+};
+
+}  // namespace vouch::strategy

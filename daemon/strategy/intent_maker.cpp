@@ -1,0 +1,100 @@
+#include "daemon/strategy/intent_maker.hpp"
+
+#include <utility>
+
+#include "daemon/service/call_form.hpp"
+
+namespace vouch::strategy {
+namespace {
+
+using data::Intent;
+using data::JobNow;
+
+void complete_call(const JobNow& job, std::string_view recipient_id, Intent& intent) {
+  intent.request_id = format_request_id(intent.key, intent.round);
+  intent.body = service::call_body(intent.item(), format_id(ObjectKind::campaign, job.campaign_id),
+                                   recipient_id, intent.request_id, intent.amount_minor);
+  intent.call_digest =
+      service::call_digest(intent.definition->url, intent.request_id, intent.body);
+}
+
+}  // namespace
+
+std::uint64_t occurrence_of(const JobNow& job, std::string_view occurrence_value) {
+  return job.campaign->once_per == plan::OncePer::column
+             ? plan::occurrence_of_value(occurrence_value)
+             : job.occurrence;
+}
+
+Result<IntentMaker> IntentMaker::make(const JobNow& job,
+                                      std::span<const std::string> amount_columns) {
+  VOUCH_TRY(plan::AmountPlaces places, plan::AmountPlaces::find(*job.campaign, amount_columns));
+  return IntentMaker{std::move(places)};
+}
+
+void IntentMaker::make_fresh(const JobNow& job, const data::Snapshot& snapshot,
+                             const Recipient& recipient, std::int32_t range, bool complete,
+                             std::vector<Intent>& out) {
+  places_.plan(*job.campaign, recipient.amounts, items_);
+  for (const plan::PlannedItem& planned : items_) {
+    const data::DownstreamNow& downstream =
+        snapshot.downstreams.at(job.item_downstreams[planned.item]);
+    Intent& intent = out.emplace_back();
+    intent.key = {.campaign = job.campaign_id,
+                  .recipient = recipient.key,
+                  .occurrence = recipient.occurrence,
+                  .item = planned.item};
+    intent.campaign_number = job.campaign_number;
+    intent.job_number = job.number;
+    intent.range = range;
+    intent.campaign_version = job.campaign_version;
+    intent.downstream_version = downstream.version;
+    intent.downstream = downstream.id;
+    intent.campaign = job.campaign;
+    intent.definition = downstream.versions.at(downstream.version);
+    intent.amount_minor = planned.amount_minor;
+    intent.fresh = true;
+    if (complete) complete_call(job, recipient.recipient_id, intent);
+  }
+}
+
+std::optional<Intent> IntentMaker::make_again(const JobNow& job, const data::Snapshot& snapshot,
+                                              const Recipient& recipient,
+                                              const data::DueRow& row) {
+  if (row.key.item >= job.item_downstreams.size()) return std::nullopt;
+  const data::DownstreamNow* downstream =
+      snapshot.downstream(job.item_downstreams[row.key.item]);
+  if (downstream == nullptr) return std::nullopt;
+  // Within a round the call stays what it was; a planned row has had none in this round.
+  const bool new_call = row.state == IssuanceState::planned;
+  const int version = new_call ? downstream->version : row.downstream_version;
+  const auto definition = downstream->versions.find(version);
+  if (definition == downstream->versions.end()) return std::nullopt;
+
+  Intent intent;
+  intent.key = row.key;
+  intent.key.campaign = job.campaign_id;
+  intent.round = row.round;
+  intent.campaign_number = job.campaign_number;
+  intent.job_number = job.number;
+  intent.range = row.range;
+  intent.campaign_version = new_call ? job.campaign_version : row.campaign_version;
+  intent.downstream_version = version;
+  intent.downstream = downstream->id;
+  intent.campaign = job.campaign;
+  intent.definition = definition->second;
+  intent.amount_minor = row.amount_minor;
+  intent.single = job.kind == data::JobKind::single;
+  intent.from = row.state;
+  intent.doubt_since = row.doubt_since;
+  intent.attempts = row.attempts;
+  intent.strikes = row.strikes;
+  intent.last_event = row.last_event;
+  intent.last_attempt_at = row.last_attempt_at;
+  intent.last_status = row.last_status;
+  intent.last_reply = row.last_reply;
+  complete_call(job, recipient.recipient_id, intent);
+  return intent;
+}
+
+}  // namespace vouch::strategy

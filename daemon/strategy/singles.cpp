@@ -1,0 +1,104 @@
+// Intake's part for single issuances, which come without a list: declared in intake.hpp.
+#include "common/json.hpp"
+#include "daemon/strategy/intake.hpp"
+
+namespace vouch::strategy {
+namespace {
+
+using data::Intent;
+using data::JobNow;
+
+// What is kept of a single until it is final: {"recipient_id":..., "amounts":{column: minor}}.
+std::string to_input(const SingleRequest& request) {
+  Json amounts = Json::object();
+  for (const auto& [column, minor] : request.amounts) amounts[column] = minor;
+  return Json{{"recipient_id", request.recipient_id}, {"amounts", amounts}}.dump();
+}
+
+struct Input {
+  std::string recipient_id;
+  std::vector<std::string> columns;
+  std::vector<std::int64_t> amounts;
+};
+
+Result<Input> parse_input(std::string_view text) {
+  VOUCH_TRY(const Json json, parse_json(text));
+  VOUCH_TRY(JsonReader reader, JsonReader::object(json, ""));
+  Input input;
+  VOUCH_TRY(input.recipient_id, reader.text("recipient_id"));
+  VOUCH_TRY(const Json* amounts, reader.required("amounts"));
+  for (const auto& [column, minor] : amounts->items()) {
+    input.columns.push_back(column);
+    input.amounts.push_back(minor.get<std::int64_t>());
+  }
+  return input;
+}
+
+}  // namespace
+
+void Intake::issue(SingleRequest request) {
+  const std::scoped_lock lock{mutex_};
+  singles_.push_back(std::move(request));
+  woken_ = true;
+  wake_.notify_one();
+}
+
+void Intake::plan_singles() {
+  std::vector<SingleRequest> requests;
+  {
+    const std::scoped_lock lock{mutex_};
+    requests = std::exchange(singles_, {});
+  }
+  for (SingleRequest& request : requests) {
+    std::vector<std::string> columns;
+    std::vector<std::int64_t> amounts;
+    for (const auto& [column, minor] : request.amounts) {
+      columns.push_back(column);
+      amounts.push_back(minor);
+    }
+    data::IssueSingle message{.command = request.command,
+                              .campaign = request.job.campaign_id,
+                              .items = static_cast<int>(request.job.items_count()),
+                              .input = to_input(request),
+                              .intents = {}};
+    auto maker = IntentMaker::make(request.job, columns);
+    if (!maker) {
+      writer_.push(data::Note{
+          .command = request.command,
+          .kind = EventKind::daemon,
+          .words = "a single issuance was refused: " + maker.error().message,
+          .answer = Json{{"ok", false},
+                         {"code", name_of(maker.error().code)},
+                         {"message", maker.error().message},
+                         {"hint", maker.error().hint}}
+                        .dump()});
+      continue;
+    }
+    maker->make_fresh(request.job, *snapshot_,
+                      {.key = request.recipient,
+                       .occurrence = request.occurrence,
+                       .recipient_id = request.recipient_id,
+                       .amounts = amounts},
+                      0, true, message.intents);
+    for (Intent& intent : message.intents) {
+      intent.single = true;
+      ready_.reserve(intent.downstream, 0, 1);
+    }
+    writer_.push(std::move(message));
+  }
+}
+
+Result<std::optional<Intent>> Intake::single_again(const JobNow& job, const data::DueRow& row) {
+  VOUCH_TRY(const auto text, reader_.single_input(job.campaign_number, row.key));
+  if (!text) return std::optional<Intent>{};
+  VOUCH_TRY(const Input input, parse_input(*text));
+  VOUCH_TRY(IntentMaker maker, IntentMaker::make(job, input.columns));
+  return maker.make_again(job, *snapshot_,
+                          {.key = row.key.recipient,
+                           .occurrence = row.key.occurrence,
+                           .recipient_id = input.recipient_id,
+                           .amounts = input.amounts},
+                          row);
+}
+
+}  // namespace vouch::strategy
