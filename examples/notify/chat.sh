@@ -2,8 +2,7 @@
 # chat.sh: a notify hook that posts into a chat room, by a webhook that takes {"text": "..."}
 # (Mattermost, Rocket.Chat, Slack and others).
 #
-#   [notify]
-#   command = /etc/vouch/notify-chat
+#   notify-command = /etc/vouch/notify-chat         (vouchd.conf)
 #
 # vouchd runs the command with one JSON object on standard input and gives it 10 s.  Copy this file
 # and put the webhook's URL, which is a secret, alone into the file named below, readable for the

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # mail.sh: a notify hook that sends a mail.
 #
-#   [notify]
-#   command = /etc/vouch/notify-mail
+#   notify-command = /etc/vouch/notify-mail         (vouchd.conf)
 #
 # vouchd runs the command with one JSON object on standard input and gives it 10 s.  Copy this file
 # and set the three values below.  It speaks SMTP itself: vouchd's unit forbids the setgid programs
