@@ -91,6 +91,7 @@ Result<ControlChange> ControlChange::begin_unchecked(Database& database, const A
 
 Result<void> ControlChange::commit(std::string_view action, std::string_view object,
                                    std::string_view detail_json) {
+  if (actor_.dry_run) return {};  // the transaction is undone when the change leaves its scope
   AuditRow row{0,
                actor_.now,
                actor_.operator_name,

@@ -69,7 +69,7 @@ Result<std::optional<std::string>> read_meta(Database& database, std::string_vie
 
 Result<void> fill(Database& database, std::string_view policy, std::string_view account,
                   Random& random, WallTime now) {
-  const Actor actor{operator_name_for(account), now};
+  const Actor actor{.operator_name = operator_name_for(account), .now = now};
   VOUCH_TRY(ControlChange change, ControlChange::begin_unchecked(database, actor));
   // Asked again under the write lock: of two inits at once the second finds everything there.
   VOUCH_TRY(const auto there, read_meta(database, "policy"));

@@ -147,8 +147,9 @@ inline constexpr std::int64_t kNeverMs = 253'402'300'799'000;
 
 // Who acts and when; every change carries one.
 struct Actor {
-  std::string operator_name;  // registered operator, or "vouchd"
-  WallTime now;
+  std::string operator_name{};  // registered operator, or "vouchd"
+  WallTime now{};
+  bool dry_run = false;  // do everything, check everything, then undo it
 };
 
 class ControlStore {

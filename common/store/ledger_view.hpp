@@ -116,6 +116,8 @@ class LedgerView {
   // instance id and other facts (table ledger_meta); empty when absent.
   [[nodiscard]] Result<std::string> meta(std::string_view key);
   [[nodiscard]] Database& database() { return database_; }
+  // The campaign whose issuances a job gives; 0 when the ledger does not know the job.
+  [[nodiscard]] Result<ObjectId> campaign_of(ObjectId job);
 
  private:
   explicit LedgerView(Database database) : database_{std::move(database)} {}

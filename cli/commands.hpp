@@ -1,0 +1,13 @@
+// commands.hpp: every noun of vouchctl.  main.cpp holds the table that calls these; each stands
+// in <noun>_commands.cpp.
+#pragma once
+
+#include "cli/command_line.hpp"
+
+namespace vouch::cli {
+
+void add_store_commands(CommandLine& line);  // init, store check|backup
+void add_client_commands(CommandLine& line);
+void add_config_commands(CommandLine& line);  // config show, version, completion
+
+}  // namespace vouch::cli
