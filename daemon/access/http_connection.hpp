@@ -72,6 +72,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     return busy_ && sequence == sequence_ && !closed_;
   }
   [[nodiscard]] bool peer_ended() const { return peer_ended_; }
+  [[nodiscard]] std::size_t unsent_bytes() const { return unsent_.size() - sent_; }
   [[nodiscard]] HttpFraming framing() const;
 
  private:

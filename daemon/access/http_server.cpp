@@ -247,6 +247,11 @@ bool HttpServer::reply_part(HttpTicket ticket, std::string_view bytes) {
   return connection != nullptr && connection->write_part(bytes);
 }
 
+std::size_t HttpServer::unsent_bytes(HttpTicket ticket) const {
+  const Connection* connection = state_->find(ticket);
+  return connection == nullptr ? 0 : connection->unsent_bytes();
+}
+
 void HttpServer::end_reply(HttpTicket ticket) {
   if (Connection* connection = state_->find(ticket)) connection->finish_parts();
 }

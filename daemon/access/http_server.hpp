@@ -96,6 +96,8 @@ class HttpServer {
   // Part of an answer as bytes on the wire; the request stays open until end_reply or end.  False
   // when the peer is gone or has left more than `kUnsentBytesMax` untaken.
   bool reply_part(HttpTicket ticket, std::string_view bytes);
+  // Bytes of parts that the peer has not taken yet.
+  [[nodiscard]] std::size_t unsent_bytes(HttpTicket ticket) const;
   // All parts are given: the connection is ready for its next request.
   void end_reply(HttpTicket ticket);
   // Ends the connection, whether or not anything was answered.
