@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/clock.hpp"
@@ -23,9 +24,10 @@
 
 namespace vouch::store {
 
-// Rows of which the summary tells at once; all of them are in the sealed list and the rejects
-// file.
+// Rows which the summary shows at once; all of them are in the sealed list, and the refused ones
+// in the rejects file.
 inline constexpr std::size_t kFirstRejectsMax = 20;
+inline constexpr std::size_t kFirstDuplicatesMax = 20;
 
 // Columns that our own rejects file adds and a later import passes over.
 inline constexpr std::string_view kRejectLineColumn = "vouch_line";
@@ -97,8 +99,8 @@ struct ImportSummary {
   bool was_sealed_before = false;  // the same content was here already; `path` is that list
   // Why the file was refused as a whole although it could be read: rejected rows, too few rows.
   std::optional<Error> refusal;
-  std::int64_t conflicting_duplicates = 0;  // of meta.duplicates
-  std::vector<RejectedRow> first_rejects;   // in line order
+  std::vector<std::pair<std::string, std::int64_t>> rejects_by_code;
+  std::vector<RejectedRow> first_rejects;  // in line order; without fields where they are long
   std::vector<DuplicateRow> first_duplicates;
   std::vector<std::string> warnings;  // whole sentences without a full stop
   Millis took{0};

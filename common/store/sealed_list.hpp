@@ -54,8 +54,9 @@ struct ListMeta {
   std::int64_t accepted = 0;
   std::int64_t rejected = 0;
   std::int64_t duplicates = 0;
+  std::int64_t conflicting = 0;       // of the duplicates: amounts or attributes differ
   std::vector<ListColumn> columns;    // in header order
-  std::vector<AmountTotals> amounts;  // in the order of ListRow::amounts
+  std::vector<AmountTotals> amounts;  // in the order of SealedRow::amounts
   std::string id_type;                // "opaque", or "phone/DE"
   std::string amount_unit;            // "major", "minor", or "" without amount columns
   std::string encoding;
@@ -114,7 +115,7 @@ struct RowKey {
 };
 
 // One accepted row.  Its views are valid until the next page() or find() of the same list.
-struct ListRow {
+struct SealedRow {
   RecipientKey recipient_key{};
   std::string_view occurrence;
   std::int64_t line = 0;
@@ -170,10 +171,10 @@ class SealedList {
     std::optional<RowKey> after;       // exclusive: the key of the last row seen
     std::optional<RecipientKey> upto;  // exclusive
   };
-  [[nodiscard]] Result<std::span<const ListRow>> page(const PageBounds& bounds, int rows_max);
+  [[nodiscard]] Result<std::span<const SealedRow>> page(const PageBounds& bounds, int rows_max);
 
   // The recipient's rows: none, one, or one for each occurrence.
-  [[nodiscard]] Result<std::span<const ListRow>> find(const RecipientKey& recipient);
+  [[nodiscard]] Result<std::span<const SealedRow>> find(const RecipientKey& recipient);
 
   // In line order, behind `after_line` (0 to begin).
   [[nodiscard]] Result<std::vector<RejectedRow>> rejects(std::int64_t after_line, int rows_max);
@@ -184,7 +185,7 @@ class SealedList {
  private:
   explicit SealedList(Database database) : database_{std::move(database)} {}
   [[nodiscard]] Result<void> read_meta();
-  [[nodiscard]] Result<std::span<const ListRow>> read_rows(Statement& select);
+  [[nodiscard]] Result<std::span<const SealedRow>> read_rows(Statement& select);
 
   Database database_;
   ListMeta meta_;
@@ -195,7 +196,7 @@ class SealedList {
     std::size_t recipient_id_bytes = 0;
     std::size_t fields_bytes = 0;
   };
-  std::vector<ListRow> rows_;
+  std::vector<SealedRow> rows_;
   std::vector<RowPlace> places_;
   std::string text_;
   std::vector<std::int64_t> amounts_;

@@ -216,7 +216,7 @@ Result<std::optional<Intent>> Intake::again(const JobNow& job, Plan& plan,
                                             const data::DueRow& row) {
   if (job.kind == JobKind::single) return single_again(job, row);
   VOUCH_TRY(const auto rows, plan.list->find(row.key.recipient));
-  for (const store::ListRow& found : rows) {
+  for (const store::SealedRow& found : rows) {
     const std::uint64_t occurrence = occurrence_of(job, found.occurrence);
     if (rows.size() > 1 && occurrence != row.key.occurrence) continue;
     return plan.maker->make_again(job, *snapshot_,
@@ -271,7 +271,7 @@ Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState stat
                          .state = state,
                          .intents = {}};
   message.intents.reserve(page.size() * job.items_count());
-  for (const store::ListRow& row : page) {
+  for (const store::SealedRow& row : page) {
     const Recipient recipient{.key = row.recipient_key,
                               .occurrence = occurrence_of(job, row.occurrence),
                               .recipient_id = row.recipient_id,

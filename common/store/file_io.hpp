@@ -1,0 +1,110 @@
+// file_io.hpp: plain files: descriptors that close themselves, whole reads and writes.
+//
+// Not for databases: closing one by hand would drop SQLite's locks on it (see database.hpp).
+//
+// Threads: none inside.
+// Errors:  Errc::io, and not_found or not_permitted where opening says so; messages name the path.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "common/result.hpp"
+
+namespace vouch::store {
+
+class FileDescriptor {
+ public:
+  FileDescriptor() = default;
+  explicit FileDescriptor(int fd) : fd_{fd} {}
+  FileDescriptor(FileDescriptor&& other) noexcept : fd_{std::exchange(other.fd_, -1)} {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~FileDescriptor();
+
+  [[nodiscard]] int get() const { return fd_; }
+  [[nodiscard]] bool is_open() const { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+// An error of the present errno: "<path>: cannot <action>: <why>".
+[[nodiscard]] tl::unexpected<Error> errno_error(std::string_view path, std::string_view action);
+
+[[nodiscard]] Result<FileDescriptor> open_to_read(const std::string& path);
+// Made anew with mode 0640, or emptied.
+[[nodiscard]] Result<FileDescriptor> open_to_write(const std::string& path);
+
+// Some bytes, at least one; 0 at the end.  `path` is for the error message.
+[[nodiscard]] Result<std::size_t> read_some(const FileDescriptor& file, std::span<char> into,
+                                            std::string_view path);
+[[nodiscard]] Result<void> write_all(const FileDescriptor& file, std::string_view bytes,
+                                     std::string_view path);
+
+// A file without a name that goes away with its descriptor, however the process ends: written
+// from front to back, read at any place.  Appends are gathered into large writes.
+class SpoolFile {
+ public:
+  // In `folder`, whose file system must have the room.
+  [[nodiscard]] static Result<SpoolFile> create(const std::string& folder);
+
+  [[nodiscard]] Result<void> append(std::string_view bytes) {
+    size_ += bytes.size();
+    if (buffer_.size() + bytes.size() <= kBufferBytes) {
+      buffer_.append(bytes);
+      return {};
+    }
+    return write(bytes);
+  }
+  // Bytes appended so far.
+  [[nodiscard]] std::uint64_t size() const { return size_; }
+  // Reads as much as there is, up to into.size(), from `offset`; after flush() only.
+  [[nodiscard]] Result<std::size_t> read_at(std::uint64_t offset, std::span<char> into) const;
+  [[nodiscard]] Result<void> flush() { return write({}); }
+
+ private:
+  static constexpr std::size_t kBufferBytes = 64 * 1024;
+  SpoolFile(FileDescriptor file, std::string folder)
+      : file_{std::move(file)}, folder_{std::move(folder)} {}
+  [[nodiscard]] Result<void> write(std::string_view bytes);
+
+  FileDescriptor file_;
+  std::string folder_;
+  std::string buffer_;
+  std::uint64_t size_ = 0;
+};
+
+// Reads a SpoolFile from front to back.
+class SpoolReader {
+ public:
+  explicit SpoolReader(const SpoolFile& file, std::uint64_t from = 0,
+                       std::uint64_t upto = UINT64_MAX, std::size_t buffer_bytes = 64 * 1024)
+      : file_{&file}, offset_{from}, upto_{upto}, buffer_bytes_{buffer_bytes} {}
+
+  // At least `bytes` bytes if there are as many left, else all that is left; valid until the next
+  // call.  What is not taken with skip() stands at the front of the next view.
+  [[nodiscard]] Result<std::string_view> view(std::size_t bytes) {
+    if (end_ - begin_ >= bytes) return std::string_view{buffer_.data() + begin_, end_ - begin_};
+    return refill(bytes);
+  }
+  void skip(std::size_t bytes) { begin_ += bytes; }
+
+ private:
+  [[nodiscard]] Result<std::string_view> refill(std::size_t bytes);
+
+  const SpoolFile* file_;
+  std::uint64_t offset_;  // in the file, of what is not in the buffer yet
+  std::uint64_t upto_;
+  std::size_t buffer_bytes_;
+  std::string buffer_;
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+};
+
+}  // namespace vouch::store

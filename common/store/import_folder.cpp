@@ -1,0 +1,85 @@
+#include "common/store/import_folder.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <string_view>
+
+#include "common/files.hpp"
+
+namespace vouch::store {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kPrefix = ".tmp-";
+constexpr const char* kLockName = "/lock";
+constexpr int kTriesMax = 10;
+
+// The folder's lock, taken; not open when somebody else has it, or removed the folder.
+FileDescriptor take_lock(const std::string& folder) {
+  const std::string path = folder + kLockName;
+  FileDescriptor lock{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
+  struct stat status {};
+  const bool is_taken = lock.is_open() && ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0 &&
+                        ::fstat(lock.get(), &status) == 0 && status.st_nlink > 0;
+  return is_taken ? std::move(lock) : FileDescriptor{};
+}
+
+// Best effort: what belongs to another account, or to a living import, stays.
+void remove_dead(const std::string& recipients_folder) {
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator{recipients_folder, error}) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(kPrefix) || !entry.is_directory(error)) continue;
+    const FileDescriptor lock = take_lock(entry.path().string());
+    if (lock.is_open()) fs::remove_all(entry.path(), error);
+  }
+}
+
+}  // namespace
+
+ImportFolder::ImportFolder(std::string recipients_folder, std::string path, FileDescriptor lock)
+    : recipients_folder_{std::move(recipients_folder)},
+      path_{std::move(path)},
+      lock_{std::move(lock)} {}
+
+ImportFolder::~ImportFolder() {
+  if (!lock_.is_open()) return;
+  std::error_code ignored;  // what cannot be removed now, the next import removes
+  fs::remove_all(path_, ignored);
+}
+
+Result<ImportFolder> ImportFolder::create(const std::string& recipients_folder) {
+  if (!fs::is_directory(recipients_folder)) {
+    return fail(Errc::store, recipients_folder + ": no such folder",
+                "`vouchctl init` makes the store");
+  }
+  remove_dead(recipients_folder);
+  // Another import that looks for dead ones may take a new folder before its lock is held.
+  for (int i = 0; i < kTriesMax; ++i) {
+    std::string path = recipients_folder + "/" + std::string{kPrefix} + "XXXXXX";
+    if (::mkdtemp(path.data()) == nullptr) {
+      return errno_error(recipients_folder, "create a folder in it");
+    }
+    FileDescriptor lock = take_lock(path);
+    if (lock.is_open()) return ImportFolder{recipients_folder, path, std::move(lock)};
+  }
+  return fail(Errc::busy, recipients_folder + ": cannot lock a folder of its own in it",
+              "try again");
+}
+
+Result<void> ImportFolder::publish(const std::string& file, const std::string& name) const {
+  const std::string from = path_ + "/" + file;
+  const std::string to = recipients_folder_ + "/" + name;
+  if (::chmod(from.c_str(), 0440) != 0) return errno_error(from, "change the mode");
+  if (::rename(from.c_str(), to.c_str()) != 0) return errno_error(to, "create");
+  return sync_folder(recipients_folder_);
+}
+
+}  // namespace vouch::store
