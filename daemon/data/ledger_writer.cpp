@@ -65,6 +65,11 @@ std::size_t LedgerWriter::queued() const {
   return queue_.size();
 }
 
+bool LedgerWriter::idle() const {
+  const std::scoped_lock lock{mutex_};
+  return committed_.load(std::memory_order_acquire) == pushed_;
+}
+
 void LedgerWriter::wake() {
   const std::scoped_lock lock{mutex_};
   woken_ = true;

@@ -55,6 +55,8 @@ class LedgerWriter {
     return Nanos{slowest_commit_.load(std::memory_order_relaxed)};
   }
   [[nodiscard]] std::size_t queued() const;
+  // Everything that was pushed is durable.
+  [[nodiscard]] bool idle() const;
 
   // One group.  Returns when the next is due; push() may wake the thread sooner.
   Instant run_once(Instant now);

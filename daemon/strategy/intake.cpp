@@ -75,10 +75,14 @@ Result<bool> Intake::work(const JobNow& job, Plan& plan, Instant now) {
     return ended || sent;
   }
   if (job.state == JobState::paused) {
-    if (job.pause_reason != PauseReason::setup || now < plan.probe_at) return false;
-    plan.probe_at = now + settings_.setup_probe;
-    return send_due(job, plan, now, true);
+    if (job.pause_reason != PauseReason::setup) return false;
+    if (plan.probe_at == Instant{}) plan.probe_at = now + settings_.setup_probe;
+    if (now < plan.probe_at) return false;
+    VOUCH_TRY(const bool sent, send_due(job, plan, now, true));
+    if (sent) plan.probe_at = now + settings_.setup_probe;
+    return sent;
   }
+  plan.probe_at = {};
   if (job.state == JobState::scheduled && quiet && time_has_come(job, wall)) {
     plan.state_ticket = writer_.push(
         data::ChangeJob{.number = job.number, .action = data::JobAction::start, .words = ""});

@@ -1,0 +1,311 @@
+#include "daemon/control.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/json.hpp"
+#include "common/log.hpp"
+#include "common/text.hpp"
+
+namespace vouch::daemon {
+namespace {
+
+using data::JobAction;
+
+constexpr Millis kPoll{200};
+constexpr Millis kAnchorEvery{1'000};
+constexpr int kCommandsPage = 100;
+
+bool same_for_others(const data::JobRecord& a, const data::JobRecord& b) {
+  return a.number == b.number && a.state == b.state && a.pause_reason == b.pause_reason &&
+         a.settle_by_repeat == b.settle_by_repeat && a.pilot_left.has_value() == b.pilot_left.has_value() &&
+         (a.kind != data::JobKind::rerun || a.ranges_planned == b.ranges_planned);
+}
+
+std::string refusal_json(const Error& error) {
+  return Json{{"ok", false},
+              {"code", name_of(error.code)},
+              {"message", error.message},
+              {"hint", error.hint}}
+      .dump();
+}
+
+}  // namespace
+
+Control::Control(store::ControlStore control, data::LedgerReader reader,
+                 store::StorePaths paths, std::string instance, std::string anchor_file,
+                 std::string ledger_id, Parts parts)
+    : control_{std::move(control)},
+      reader_{std::move(reader)},
+      paths_{std::move(paths)},
+      instance_{std::move(instance)},
+      anchor_file_{std::move(anchor_file)},
+      ledger_id_{std::move(ledger_id)},
+      parts_{parts} {}
+
+Result<void> Control::begin() {
+  VOUCH_CHECK(refresh(true));
+  return anchor(parts_.clock.now());
+}
+
+Instant Control::run_once(Instant now) {
+  if (auto done = round(now); !done && done.error().code != Errc::busy) {
+    log::error("control round failed; it is tried again", {{"why", done.error().message}});
+  }
+  parts_.notifier.look_after(now);
+  return now + kPoll;
+}
+
+Result<void> Control::round(Instant now) {
+  VOUCH_CHECK(refresh(reload_.exchange(false)));
+  VOUCH_CHECK(write_answers());
+  VOUCH_CHECK(take_commands());
+  return anchor(now);
+}
+
+Result<void> Control::refresh(bool force) {
+  VOUCH_TRY(const std::int64_t version, control_.data_version());
+  bool changed = force || version != data_version_;
+  if (changed) {
+    VOUCH_CHECK(definitions_.load(control_));
+    data_version_ = version;
+  }
+  const std::vector<Stop> stops = definitions_.stops();
+  definitions_.load_stops(paths_.stop_file());
+  changed = changed || stops != definitions_.stops();
+  VOUCH_TRY(std::vector<data::JobRecord> jobs, reader_.open_jobs());
+  changed = changed || !std::equal(jobs.begin(), jobs.end(), jobs_.begin(), jobs_.end(),
+                                   same_for_others);
+  if (changed) {
+    const auto snapshot = definitions_.snapshot(jobs, ++serial_);
+    parts_.board.publish(snapshot);
+    notice_changes(jobs);
+    notice_late(*snapshot, jobs);
+    parts_.intake.wake();
+  }
+  jobs_ = std::move(jobs);
+  return {};
+}
+
+Result<void> Control::take_commands() {
+  VOUCH_TRY(const auto commands,
+            control_.open_commands(instance_, last_command_, kCommandsPage));
+  for (const store::CommandRow& command : commands) {
+    last_command_ = command.id;
+    // One that an earlier run applied has its answer in the ledger.
+    VOUCH_TRY(const auto applied, reader_.applied(command.id));
+    if (applied) {
+      answers_.push_back({command.id, *applied});
+      continue;
+    }
+    carry_out(command);
+  }
+  return {};
+}
+
+void Control::carry_out(const store::CommandRow& command) {
+  log::info("command", {{"id", command.id}, {"kind", command.kind},
+                        {"operator", command.operator_name}});
+  Result<void> done;
+  if (parts_.clock.wall_now() >= command.expires) {
+    done = fail(Errc::timed_out, "the command expired before vouchd took it",
+                "give it again; vouchd is running now");
+  } else if (command.kind == "submit") {
+    done = carry_out_submit(command);
+  } else if (command.kind == "pause") {
+    done = carry_out_change(command, JobAction::pause);
+  } else if (command.kind == "resume") {
+    done = carry_out_change(command, JobAction::resume);
+  } else if (command.kind == "cancel") {
+    done = carry_out_change(command, JobAction::cancel);
+  } else if (command.kind == "issue") {
+    done = carry_out_single(command);
+  } else if (command.kind == "test_downstream") {
+    done = carry_out_test(command);
+  } else {
+    done = fail(Errc::invalid, "unknown command \"" + command.kind + "\"",
+                "vouchctl and vouchd are of different versions");
+  }
+  if (!done) refuse(command, done.error());
+}
+
+void Control::refuse(const store::CommandRow& command, const Error& error) {
+  parts_.writer.push(data::Note{
+      .command = command.id,
+      .kind = EventKind::daemon,
+      .words = "command " + std::to_string(command.id) + " refused: " + error.message,
+      .answer = refusal_json(error)});
+}
+
+Result<void> Control::carry_out_submit(const store::CommandRow& command) {
+  const store::JobRow* row = definitions_.job(command.job);
+  if (row == nullptr) {
+    VOUCH_CHECK(definitions_.load(control_));
+    row = definitions_.job(command.job);
+  }
+  if (row == nullptr) return fail(Errc::not_found, "the submitted job is not in the store");
+  const store::CampaignRow* of = definitions_.campaign(row->campaign);
+  VOUCH_ASSERT(of != nullptr);  // a foreign key
+  VOUCH_TRY(const plan::Campaign version,
+            control_.campaign_version(row->campaign, row->campaign_version));
+  data::SubmitJob submit{.command = command.id,
+                         .id = row->id,
+                         .campaign = row->campaign,
+                         .kind = data::JobKind::rerun,
+                         .ranges = 1,
+                         .rows_accepted = 0,
+                         .items = 1,
+                         .pilot = row->options.pilot,
+                         .start_later = row->options.start_at.has_value() ||
+                                        version.not_before.has_value(),
+                         .rerun_of = row->rerun_of};
+  if (row->rerun_of == 0) {
+    const store::ListRow* list = definitions_.list(row->list);
+    if (list == nullptr) return fail(Errc::not_found, "the job's list is not in the store");
+    VOUCH_TRY(store::SealedList sealed,
+              store::SealedList::open(paths_.list_file(list->digest)));
+    VOUCH_TRY(const auto ranges, sealed.ranges());
+    submit.kind = data::JobKind::list;
+    submit.ranges = static_cast<std::int32_t>(ranges.size());
+    submit.rows_accepted = sealed.meta().accepted;
+    submit.items = static_cast<int>(version.items.size());
+  }
+  parts_.writer.push(submit);
+  return {};
+}
+
+Result<void> Control::carry_out_change(const store::CommandRow& command, JobAction action) {
+  VOUCH_TRY(const Json json, parse_json(command.arguments_json));
+  VOUCH_TRY(JsonReader reader, JsonReader::object(json, ""));
+  VOUCH_TRY(const auto reason, reader.optional_text("reason"));
+  VOUCH_TRY(const bool repeat, reader.boolean_or("settle_by_repeat", false));
+  parts_.writer.push(data::ChangeJob{.command = command.id,
+                                     .id = command.job,
+                                     .action = action,
+                                     .settle_by_repeat = repeat,
+                                     .words = reason.value_or("by " + command.operator_name)});
+  return {};
+}
+
+Result<void> Control::carry_out_single(const store::CommandRow& command) {
+  VOUCH_TRY(const Json json, parse_json(command.arguments_json));
+  VOUCH_TRY(JsonReader reader, JsonReader::object(json, ""));
+  VOUCH_TRY(const std::string campaign_name, reader.text("campaign"));
+  VOUCH_TRY(const std::string recipient_id, reader.text("recipient_id"));
+  VOUCH_TRY(const auto key, reader.optional_text("idempotency_key"));
+  VOUCH_TRY(const auto client, reader.optional_text("client"));
+  const store::CampaignRow* of = definitions_.campaign(campaign_name);
+  if (of == nullptr) return fail(Errc::not_found, "no campaign \"" + campaign_name + "\"");
+
+  strategy::SingleRequest request{.command = command.id,
+                                  .job = definitions_.single_job(*of),
+                                  .recipient = {},
+                                  .occurrence = 0,
+                                  .recipient_id = {},
+                                  .amounts = {}};
+  if (!request.job.blocked.empty()) return fail(Errc::conflict, request.job.blocked);
+  const WallTime now = parts_.clock.wall_now();
+  const plan::Campaign& campaign = of->definition;
+  if ((campaign.not_before && now < *campaign.not_before) ||
+      (campaign.not_after && now >= *campaign.not_after)) {
+    return fail(Errc::conflict, "the campaign's window is not open");
+  }
+  VOUCH_TRY(request.recipient_id, normalise_recipient(recipient_id));
+  VOUCH_TRY(const std::string secret, control_.recipient_secret());
+  request.recipient = RecipientKeys{secret}.of(request.recipient_id);
+  if (const Json* amounts = reader.optional("amounts")) {
+    for (const auto& [column, minor] : amounts->items()) {
+      if (!minor.is_number_integer() || minor.get<std::int64_t>() <= 0) {
+        return fail(Errc::invalid, "amounts/" + column + ": must be a whole number above zero");
+      }
+      request.amounts[column] = minor.get<std::int64_t>();
+    }
+  }
+  if (campaign.once_per == plan::OncePer::job) {
+    if (!key) return fail(Errc::invalid, "this campaign needs an idempotency key");
+    request.occurrence = plan::occurrence_of_value(client.value_or("") + "\n" + *key);
+  } else if (campaign.once_per == plan::OncePer::column) {
+    VOUCH_TRY(const std::string value, reader.text("occurrence"));
+    request.occurrence = plan::occurrence_of_value(value);
+  } else {
+    VOUCH_TRY(const plan::CivilDate today, plan::date_in_zone(now, campaign.time_zone));
+    request.occurrence = plan::occurrence_of(campaign.once_per, today, 0);
+  }
+  parts_.intake.issue(std::move(request));
+  return {};
+}
+
+Result<void> Control::carry_out_test(const store::CommandRow& command) {
+  VOUCH_TRY(const Json json, parse_json(command.arguments_json));
+  VOUCH_TRY(JsonReader reader, JsonReader::object(json, ""));
+  VOUCH_TRY(const std::string name, reader.text("downstream"));
+  const data::DownstreamNow* to = definitions_.downstream(name);
+  if (to == nullptr) return fail(Errc::not_found, "no downstream \"" + name + "\"");
+  parts_.engine.test({.command = command.id, .downstream = to->id});
+  return {};
+}
+
+Result<void> Control::write_answers() {
+  for (data::CommandAnswer& answer : parts_.writer.take_answers()) {
+    answers_.push_back(std::move(answer));
+  }
+  while (!answers_.empty()) {
+    const data::CommandAnswer& answer = answers_.front();
+    VOUCH_CHECK(
+        control_.answer_command(answer.command, answer.answer, parts_.clock.wall_now()));
+    answers_.erase(answers_.begin());
+  }
+  return {};
+}
+
+Result<void> Control::anchor(Instant now) {
+  if (now < next_anchor_) return {};
+  next_anchor_ = now + kAnchorEvery;
+  VOUCH_TRY(const std::int64_t last, reader_.last_event());
+  if (last == anchored_event_) return {};
+  VOUCH_CHECK(data::write_anchor(anchor_file_, {.ledger_id = ledger_id_,
+                                                .last_event = last,
+                                                .at = parts_.clock.wall_now()}));
+  anchored_event_ = last;
+  return {};
+}
+
+// People are told when a job stops, goes on or ends, and when rows begin to need them.
+void Control::notice_changes(const std::vector<data::JobRecord>& jobs) {
+  for (const data::JobRecord& job : jobs) {
+    const auto before = std::find_if(jobs_.begin(), jobs_.end(), [&](const auto& old) {
+      return old.number == job.number;
+    });
+    if (before == jobs_.end() || before->state == job.state) continue;
+    const std::string id = format_id(ObjectKind::job, job.id);
+    if (job.state == JobState::paused) {
+      parts_.notifier.tell("paused", id,
+                           std::string{name_of(job.pause_reason)} + ": " + job.pause_detail);
+    } else if (job.state == JobState::running && before->state == JobState::paused) {
+      parts_.notifier.tell("resumed", id, "");
+    } else if (job.state == JobState::unsettled) {
+      parts_.notifier.tell("unsettled", id, "some rows are held or in doubt");
+    }
+  }
+  for (const data::JobRecord& old : jobs_) {
+    const bool gone = std::none_of(jobs.begin(), jobs.end(), [&](const auto& job) {
+      return job.number == old.number;
+    });
+    if (gone) parts_.notifier.tell("done", format_id(ObjectKind::job, old.id), "");
+  }
+}
+
+// A running job whose deadline has come with rows left: once.
+void Control::notice_late(const data::Snapshot& snapshot,
+                          const std::vector<data::JobRecord>& jobs) {
+  const WallTime now = parts_.clock.wall_now();
+  for (const data::JobRecord& job : jobs) {
+    const data::JobNow* known = snapshot.job(job.number);
+    if (known == nullptr || !known->finish_by || now < *known->finish_by) continue;
+    if (!late_raised_.try_emplace(job.id, true).second) continue;
+    parts_.notifier.tell("late", format_id(ObjectKind::job, job.id),
+                         "finish_by has passed with rows left");
+  }
+}
+
+}  // namespace vouch::daemon

@@ -1,0 +1,91 @@
+// control.hpp: the thread between the control store and the rest.
+//
+// Five times a second it looks whether the store, the stop file or a job's state has changed; if
+// so it hands everyone a new snapshot.  It takes commands in order, passes each to the thread that
+// can carry it out, and writes the answers back.  When the store is busy it keeps what it has and
+// tries again: issuing never waits for it.
+//
+// Threads: run_once() on the control thread.
+// Errors:  are reported in the log and met again in the next round.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/clock.hpp"
+#include "common/store/control_store.hpp"
+#include "common/store/sealed_list.hpp"
+#include "daemon/data/ledger_file.hpp"
+#include "daemon/data/ledger_reader.hpp"
+#include "daemon/data/ledger_writer.hpp"
+#include "daemon/data/snapshot.hpp"
+#include "daemon/definitions.hpp"
+#include "daemon/notifier.hpp"
+#include "daemon/service/engine.hpp"
+#include "daemon/strategy/intake.hpp"
+
+namespace vouch::daemon {
+
+class Control {
+ public:
+  struct Parts {
+    data::LedgerWriter& writer;
+    data::SnapshotBoard& board;
+    service::Engine& engine;
+    strategy::Intake& intake;
+    Notifier& notifier;
+    const Clock& clock;
+  };
+
+  Control(store::ControlStore control, data::LedgerReader reader, store::StorePaths paths,
+          std::string instance, std::string anchor_file, std::string ledger_id, Parts parts);
+
+  // The first snapshot; before the threads start.
+  [[nodiscard]] Result<void> begin();
+  Instant run_once(Instant now);
+  // Read definitions and secrets again at the next round (SIGHUP).
+  void reload() { reload_ = true; }
+
+ private:
+  [[nodiscard]] Result<void> round(Instant now);
+  [[nodiscard]] Result<void> refresh(bool force);
+  [[nodiscard]] Result<void> take_commands();
+  void carry_out(const store::CommandRow& command);
+  [[nodiscard]] Result<void> carry_out_submit(const store::CommandRow& command);
+  [[nodiscard]] Result<void> carry_out_change(const store::CommandRow& command,
+                                              data::JobAction action);
+  [[nodiscard]] Result<void> carry_out_single(const store::CommandRow& command);
+  [[nodiscard]] Result<void> carry_out_test(const store::CommandRow& command);
+  void refuse(const store::CommandRow& command, const Error& error);
+  [[nodiscard]] Result<void> write_answers();
+  [[nodiscard]] Result<void> anchor(Instant now);
+  void notice_changes(const std::vector<data::JobRecord>& jobs);
+  void notice_late(const data::Snapshot& snapshot, const std::vector<data::JobRecord>& jobs);
+
+  store::ControlStore control_;
+  data::LedgerReader reader_;
+  store::StorePaths paths_;
+  std::string instance_;
+  std::string anchor_file_;
+  std::string ledger_id_;
+  Parts parts_;
+
+  Definitions definitions_;
+  std::vector<data::JobRecord> jobs_;  // as the last snapshot has them
+  std::int64_t data_version_ = -1;
+  std::int64_t serial_ = 0;
+  std::int64_t last_command_ = 0;
+  std::vector<data::CommandAnswer> answers_;  // durable in the ledger, not yet in the store
+  std::int64_t anchored_event_ = -1;
+  Instant next_anchor_{};
+  std::atomic<bool> reload_{false};
+  std::map<ObjectId, bool> late_raised_;
+};
+
+}  // namespace vouch::daemon

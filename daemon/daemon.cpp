@@ -1,0 +1,238 @@
+#include "daemon/daemon.hpp"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "common/json.hpp"
+#include "common/log.hpp"
+#include "common/store/file_io.hpp"
+#include "common/text.hpp"
+
+namespace vouch::daemon {
+namespace {
+
+// The threads that drain give way to those that answer people.
+constexpr int kDrainNice = 5;
+
+strategy::Intake::OpenList list_opener(const store::StorePaths& paths) {
+  return [paths](const std::string& digest) {
+    return store::SealedList::open(paths.list_file(digest));
+  };
+}
+
+Result<void> make_ledger_folder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) return fail(Errc::not_permitted, folder + ": " + error.message());
+  // Set-group-id and r-x for the group: readers may look and never write.
+  if (chmod(folder.c_str(), 02750) != 0) return store::errno_error(folder, "set the mode of");
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Daemon>> Daemon::open(const Config& config, const Clock& clock,
+                                             Random& random) {
+  const store::StorePaths paths{config.store};
+  VOUCH_TRY(store::ControlStore control, store::ControlStore::open(paths));
+  const std::string folder = paths.ledger_folder(config.instance);
+  VOUCH_CHECK(make_ledger_folder(folder));
+  VOUCH_TRY(data::InstanceLock lock, data::InstanceLock::take(folder));
+  const std::string path = paths.ledger_db(config.instance);
+  VOUCH_TRY(store::Database ledger, data::open_ledger(path, clock.wall_now(), random));
+  VOUCH_TRY(std::string id, data::ledger_id(ledger));
+  VOUCH_TRY(store::Database for_intake, data::open_ledger_reader(path));
+  VOUCH_TRY(store::Database for_control, data::open_ledger_reader(path));
+  data::LedgerReader reader{std::move(for_control)};
+
+  VOUCH_TRY(const auto anchor, data::read_anchor(config.anchor_file));
+  VOUCH_TRY(const std::int64_t last, reader.last_event());
+  if (auto whole = data::check_anchor(anchor, id, last); !whole) {
+    if (!config.accept_older_ledger) return tl::unexpected<Error>(whole.error());
+    log::warn("going on with an older ledger, as asked", {{"why", whole.error().message}});
+  }
+  std::unique_ptr<Daemon> daemon{new Daemon(
+      config, clock, random,
+      Opened{std::move(lock), std::move(ledger), data::LedgerReader{std::move(for_intake)},
+             std::move(reader), std::move(control), id})};
+  VOUCH_CHECK(daemon->begin(config));
+  return daemon;
+}
+
+Daemon::Daemon(const Config& config, const Clock& clock, Random& random, Opened opened)
+    : clock_{clock},
+      paths_{config.store},
+      lock_{std::move(opened.lock)},
+      ledger_file_{std::move(opened.ledger)},
+      downstream_{config.engine.calls_max},
+      ready_{[this] { downstream_.wake(); }},
+      writer_{ledger_file_, ready_, health_, clock},
+      engine_{downstream_, ready_, writer_, board_, health_, clock, random, config.engine},
+      intake_{std::move(opened.intake_reader), writer_, ready_, board_, health_, clock,
+              list_opener(paths_), config.intake},
+      notifier_{config.notify_command, clock},
+      control_{std::make_unique<Control>(
+          std::move(opened.control), std::move(opened.control_reader), paths_, config.instance,
+          config.anchor_file, opened.ledger_id,
+          Control::Parts{writer_, board_, engine_, intake_, notifier_, clock})},
+      http_{clock},
+      started_at_ms_{to_ms(clock.wall_now())} {}
+
+Daemon::~Daemon() {
+  stop_ = true;
+  downstream_.wake();
+  writer_.wake();
+  intake_.wake();
+  http_.stop();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+Result<void> Daemon::begin(const Config& config) {
+  VOUCH_TRY(recovered_, writer_.load_and_recover());
+  VOUCH_CHECK(control_->begin());
+  return listen(config);
+}
+
+Result<void> Daemon::listen(const Config& config) {
+  if (config.admin_listen == "none") return {};
+  http_.serve([this](const access::HttpRequest& request) { return answer(request); });
+  http_.on_report([](std::string_view what) { log::error("admin listener", {{"why", what}}); });
+  listens_ = true;
+  constexpr std::string_view kUnix = "unix:";
+  if (config.admin_listen.starts_with(kUnix)) {
+    VOUCH_TRY(const auto id, http_.listen_unix(config.admin_listen.substr(kUnix.size()), 0660));
+    static_cast<void>(id);
+    return {};
+  }
+  const auto colon = config.admin_listen.rfind(':');
+  const auto port = colon == std::string::npos
+                        ? Result<std::int64_t>{-1}
+                        : parse_integer(std::string_view{config.admin_listen}.substr(colon + 1));
+  if (!port || *port < 0 || *port > 65535) {
+    return fail(Errc::invalid, "admin-listen \"" + config.admin_listen + "\" is no address",
+                "write 127.0.0.1:9464, unix:/run/vouch/admin.sock or none");
+  }
+  VOUCH_TRY(const auto id, http_.listen_tcp(config.admin_listen.substr(0, colon),
+                                            static_cast<std::uint16_t>(*port)));
+  if (config.admin_port_file.empty()) return {};
+  const std::string aside = config.admin_port_file + ".new";
+  VOUCH_TRY(const store::FileDescriptor file, store::open_to_write(aside));
+  VOUCH_CHECK(store::write_all(file, std::to_string(http_.port_of(id)) + "\n", aside));
+  std::filesystem::rename(aside, config.admin_port_file);
+  return {};
+}
+
+void Daemon::start() {
+  run_thread("vouch-writer", kDrainNice, &Daemon::run_writer);
+  run_thread("vouch-engine", kDrainNice, &Daemon::run_engine);
+  run_thread("vouch-intake", kDrainNice, &Daemon::run_intake);
+  run_thread("vouch-control", 0, &Daemon::run_control);
+  if (listens_) run_thread("vouch-http", 0, &Daemon::run_http);
+  ready_to_serve_ = true;
+}
+
+void Daemon::run_thread(const char* name, int nice, void (Daemon::*body)()) {
+  threads_.emplace_back([this, name, nice, body] {
+    pthread_setname_np(pthread_self(), name);
+    // On Linux nice is a thread's own; where it is refused the thread runs as it is.
+    const auto tid = static_cast<id_t>(syscall(SYS_gettid));
+    static_cast<void>(setpriority(PRIO_PROCESS, tid, nice));
+    try {
+      (this->*body)();
+    } catch (const std::exception& error) {
+      health_.store_failed({Errc::failure, std::string{name} + ": " + error.what(), {}});
+    }
+  });
+}
+
+void Daemon::run_engine() {
+  while (!stop_) {
+    const Instant due = engine_.run_once(clock_.now());
+    engine_rounds_.fetch_add(1, std::memory_order_relaxed);
+    // Rounded up: polling for less than a millisecond would be spinning.
+    downstream_.wait(std::chrono::ceil<Millis>(std::max(Nanos{0}, due - clock_.now())));
+  }
+}
+
+void Daemon::run_writer() {
+  while (!stop_) writer_.wait_until(writer_.run_once(clock_.now()));
+}
+
+void Daemon::run_intake() {
+  while (!stop_) intake_.wait_until(intake_.run_once(clock_.now()));
+}
+
+void Daemon::run_control() {
+  while (!stop_) sleep_until(clock_, control_->run_once(clock_.now()));
+}
+
+void Daemon::run_http() { http_.run(); }
+
+void Daemon::drain() {
+  ready_to_serve_ = false;
+  engine_.drain();
+  downstream_.wake();
+}
+
+bool Daemon::drained() const {
+  return engine_.drained() && writer_.idle();
+}
+
+Millis Daemon::longest_timeout() const {
+  Millis longest{0};
+  const auto snapshot = board_.read();
+  for (const auto& [id, downstream] : snapshot->downstreams) {
+    for (const auto& [version, definition] : downstream.versions) {
+      longest = std::max(longest, definition->timeout);
+    }
+  }
+  return longest;
+}
+
+std::string Daemon::readiness() const {
+  if (!health_.store_ok()) return "store failed: " + health_.error().message;
+  return ready_to_serve_ ? "" : "stopping";
+}
+
+access::HttpResponse Daemon::answer(const access::HttpRequest& request) {
+  using access::HttpResponse;
+  if (request.method != "GET" && request.method != "HEAD") {
+    return HttpResponse::problem(405, "only GET is served here");
+  }
+  if (request.path == "/livez") return HttpResponse::text(200, "ok\n");
+  if (request.path == "/readyz") {
+    const std::string why = readiness();
+    std::string text = why.empty() ? "ready\n" : "not ready: " + why + "\n";
+    if (request.query.find("verbose") != std::string_view::npos) {
+      text += std::string{"store "} + (health_.store_ok() ? "ok" : "failed") + "\n";
+      for (const service::LaneView& lane : engine_.view()) {
+        text += "downstream " + lane.name + " breaker " + std::string{name_of(lane.breaker)} + "\n";
+      }
+      for (const auto& [job, problem] : intake_.problems()) {
+        text += "job " + format_id(ObjectKind::job, job) + " " + problem + "\n";
+      }
+    }
+    return HttpResponse::text(why.empty() ? 200 : 503, std::move(text));
+  }
+  if (request.path == "/metrics") {
+    const access::Gauges gauges{.lanes = engine_.view(),
+                                .commits = writer_.commits(),
+                                .slowest_commit = writer_.slowest_commit(),
+                                .writer_queue = writer_.queued(),
+                                .ready_rows = ready_.depth(),
+                                .store_ok = health_.store_ok(),
+                                .ready = readiness().empty(),
+                                .cpu_time = cpu_time_used(),
+                                .started_at_ms = started_at_ms_};
+    HttpResponse response = HttpResponse::text(200, metrics_text(gauges, *board_.read()));
+    response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    return response;
+  }
+  return HttpResponse::problem(404, "here are /livez, /readyz and /metrics");
+}
+
+}  // namespace vouch::daemon

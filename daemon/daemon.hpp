@@ -1,0 +1,93 @@
+// daemon.hpp: everything the daemon is made of, put together in one place.
+//
+// Members stand in the order of dependence, lowest first: C++ builds them downwards and destroys
+// them upwards, which is also the order of start and stop.  Nothing else makes a service, and
+// nothing reaches for a global.
+//
+// Threads: main makes, starts and stops a Daemon; the table of threads stands in vouch(7).
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/clock.hpp"
+#include "common/random.hpp"
+#include "common/result.hpp"
+#include "daemon/access/http_server.hpp"
+#include "daemon/access/metrics_text.hpp"
+#include "daemon/config.hpp"
+#include "daemon/control.hpp"
+#include "daemon/data/ledger_file.hpp"
+
+namespace vouch::daemon {
+
+class Daemon {
+ public:
+  // Takes the lock, opens and migrates the ledger, checks the anchor, puts in doubt what a crash
+  // left `sending`, binds the listener and reads the first snapshot.  No thread runs yet.
+  [[nodiscard]] static Result<std::unique_ptr<Daemon>> open(const Config& config,
+                                                            const Clock& clock, Random& random);
+  ~Daemon();
+
+  void start();
+  // No new call from now on; readyz says no.
+  void drain();
+  // True when no call is out, nothing is ready, and the ledger holds every outcome.
+  [[nodiscard]] bool drained() const;
+  void reload() { control_->reload(); }
+  // Of all downstreams: how long a call that is out may take.
+  [[nodiscard]] Millis longest_timeout() const;
+  [[nodiscard]] const data::Health& health() const { return health_; }
+  // Grows with every round of the engine: the watchdog's evidence.
+  [[nodiscard]] std::uint64_t engine_rounds() const { return engine_rounds_.load(); }
+  [[nodiscard]] int recovered() const { return recovered_; }
+
+ private:
+  struct Opened {
+    data::InstanceLock lock;
+    store::Database ledger;
+    data::LedgerReader intake_reader;
+    data::LedgerReader control_reader;
+    store::ControlStore control;
+    std::string ledger_id;
+  };
+  Daemon(const Config& config, const Clock& clock, Random& random, Opened opened);
+  [[nodiscard]] Result<void> begin(const Config& config);
+  [[nodiscard]] Result<void> listen(const Config& config);
+  [[nodiscard]] access::HttpResponse answer(const access::HttpRequest& request);
+  [[nodiscard]] std::string readiness() const;
+  void run_thread(const char* name, int nice, void (Daemon::*body)());
+  void run_engine();
+  void run_writer();
+  void run_intake();
+  void run_control();
+  void run_http();
+
+  const Clock& clock_;
+  store::StorePaths paths_;
+  data::InstanceLock lock_;
+  store::Database ledger_file_;
+  data::Health health_;
+  data::SnapshotBoard board_;
+  service::HttpDownstream downstream_;
+  data::ReadyQueue ready_;
+  data::LedgerWriter writer_;
+  service::Engine engine_;
+  strategy::Intake intake_;
+  Notifier notifier_;
+  std::unique_ptr<Control> control_;
+  access::HttpServer http_;
+  bool listens_ = false;
+  int recovered_ = 0;
+  std::int64_t started_at_ms_ = 0;
+
+  std::atomic<bool> ready_to_serve_{false};
+  std::atomic<bool> stop_{false};
+  std::atomic<std::uint64_t> engine_rounds_{0};
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace vouch::daemon

@@ -1,0 +1,279 @@
+#include "daemon/definitions.hpp"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+#include "common/json.hpp"
+#include "common/log.hpp"
+#include "common/store/file_io.hpp"
+#include "common/text.hpp"
+
+namespace vouch::daemon {
+namespace {
+
+constexpr std::size_t kSmallFileMax = 64 * 1024;
+
+Result<std::string> read_small_file(const std::string& path) {
+  VOUCH_TRY(const store::FileDescriptor file, store::open_to_read(path));
+  std::string text;
+  std::array<char, 4096> buffer{};
+  while (true) {
+    VOUCH_TRY(const std::size_t n, store::read_some(file, buffer, path));
+    if (n == 0) return text;
+    text.append(buffer.data(), n);
+    if (text.size() > kSmallFileMax) return fail(Errc::invalid, path + ": too large");
+  }
+}
+
+std::string read_bearer(const std::string& path, const std::string& downstream) {
+  if (path.empty()) return {};
+  const auto text = read_small_file(path);
+  const std::string token{text ? trim_blanks(*text) : std::string_view{}};
+  if (token.empty() || has_control_bytes(token)) {
+    log::error("bearer token cannot be used; calls will be refused",
+               {{"downstream", downstream},
+                {"why", text ? std::string{"empty or with control bytes"} : text.error().message}});
+    return {};
+  }
+  return token;
+}
+
+Result<std::vector<Stop>> parse_stops(const std::string& text) {
+  VOUCH_TRY(const Json json, parse_json(text));
+  VOUCH_TRY(JsonReader reader, JsonReader::object(json, ""));
+  VOUCH_TRY(const Json* entries, reader.required("stops"));
+  std::vector<Stop> stops;
+  for (const Json& entry : *entries) {
+    VOUCH_TRY(JsonReader one, JsonReader::object(entry, "/stops"));
+    Stop stop;
+    VOUCH_TRY(stop.scope, one.text("scope"));
+    VOUCH_TRY(const auto name, one.optional_text("name"));
+    VOUCH_TRY(const auto reason, one.optional_text("reason"));
+    stop.name = name.value_or("");
+    stop.reason = reason.value_or("");
+    stops.push_back(std::move(stop));
+  }
+  return stops;
+}
+
+std::optional<WallTime> earlier(std::optional<WallTime> a, std::optional<WallTime> b) {
+  if (a && b) return std::min(*a, *b);
+  return a ? a : b;
+}
+
+}  // namespace
+
+Result<void> Definitions::load(store::ControlStore& control) {
+  VOUCH_CHECK(load_downstreams(control));
+  VOUCH_CHECK(load_campaigns(control));
+  VOUCH_TRY(const auto clients, control.clients());
+  VOUCH_TRY(const auto jobs, control.jobs());
+  VOUCH_TRY(const auto lists, control.lists());
+  clients_.clear();
+  jobs_.clear();
+  lists_.clear();
+  for (const auto& client : clients) clients_.emplace(client.id, client);
+  for (const auto& job : jobs) jobs_.emplace(job.id, job);
+  for (const auto& list : lists) lists_.emplace(list.id, list);
+  // Versions that open jobs run, when the campaign has gone on since.
+  for (const auto& [id, job] : jobs_) {
+    const auto key = std::pair{job.campaign, job.campaign_version};
+    if (versions_.contains(key)) continue;
+    VOUCH_TRY(plan::Campaign old, control.campaign_version(key.first, key.second));
+    versions_.emplace(key, std::make_shared<const plan::Campaign>(std::move(old)));
+  }
+  return {};
+}
+
+Result<void> Definitions::load_downstreams(store::ControlStore& control) {
+  VOUCH_TRY(const auto rows, control.downstreams());
+  std::map<ObjectId, data::DownstreamNow> fresh;
+  for (const store::DownstreamRow& row : rows) {
+    data::DownstreamNow now{.id = row.id,
+                            .name = row.definition.name,
+                            .limit = row.rate_limit,
+                            .warning = row.warning_rate,
+                            .paused = row.paused,
+                            .pause_reason = row.pause_reason,
+                            .version = row.version,
+                            .versions = {},
+                            .bearer = {}};
+    if (const auto before = downstreams_.find(row.id); before != downstreams_.end()) {
+      now.versions = before->second.versions;  // versions never change
+    }
+    for (int version = 1; version <= row.version; ++version) {
+      if (now.versions.contains(version)) continue;
+      VOUCH_TRY(plan::Downstream definition, control.downstream_version(row.id, version));
+      now.versions.emplace(version,
+                           std::make_shared<const plan::Downstream>(std::move(definition)));
+    }
+    now.bearer = read_bearer(row.definition.bearer_file, now.name);
+    fresh.emplace(row.id, std::move(now));
+  }
+  downstreams_ = std::move(fresh);
+  return {};
+}
+
+Result<void> Definitions::load_campaigns(store::ControlStore& control) {
+  VOUCH_TRY(const auto rows, control.campaigns());
+  campaigns_.clear();
+  for (const store::CampaignRow& row : rows) {
+    campaigns_.emplace(row.id, row);
+    const auto key = std::pair{row.id, row.version};
+    if (!versions_.contains(key)) {
+      versions_.emplace(key, std::make_shared<const plan::Campaign>(row.definition));
+    }
+  }
+  return {};
+}
+
+void Definitions::load_stops(const std::string& path) {
+  if (!std::filesystem::exists(path)) {
+    stops_.clear();
+    return;
+  }
+  const auto text = read_small_file(path);
+  auto stops = text ? parse_stops(*text) : Result<std::vector<Stop>>{tl::make_unexpected(text.error())};
+  if (!stops) {
+    log::error("the stop file cannot be read: everything is stopped",
+               {{"file", path}, {"why", stops.error().message}});
+    stops_ = {{.scope = "all", .name = "", .reason = "the stop file cannot be read"}};
+    return;
+  }
+  stops_ = std::move(*stops);
+}
+
+const store::JobRow* Definitions::job(ObjectId id) const {
+  const auto found = jobs_.find(id);
+  return found == jobs_.end() ? nullptr : &found->second;
+}
+
+const store::CampaignRow* Definitions::campaign(ObjectId id) const {
+  const auto found = campaigns_.find(id);
+  return found == campaigns_.end() ? nullptr : &found->second;
+}
+
+const store::CampaignRow* Definitions::campaign(std::string_view name) const {
+  for (const auto& [id, row] : campaigns_) {
+    if (row.definition.name == name || format_id(ObjectKind::campaign, id) == name) return &row;
+  }
+  return nullptr;
+}
+
+const data::DownstreamNow* Definitions::downstream(std::string_view name) const {
+  for (const auto& [id, now] : downstreams_) {
+    if (now.name == name) return &now;
+  }
+  return nullptr;
+}
+
+const store::ListRow* Definitions::list(ObjectId id) const {
+  const auto found = lists_.find(id);
+  return found == lists_.end() ? nullptr : &found->second;
+}
+
+void Definitions::fill_campaign(data::JobNow& now, ObjectId id, int version) const {
+  now.campaign_id = id;
+  now.campaign_version = version;
+  const auto found = versions_.find({id, version});
+  if (found == versions_.end()) return;
+  now.campaign = found->second;
+  for (const plan::Item& item : now.campaign->items) {
+    const data::DownstreamNow* to = downstream(item.downstream);
+    now.item_downstreams.push_back(to == nullptr ? 0 : to->id);
+  }
+}
+
+void Definitions::fill_job(data::JobNow& now, const store::JobRow& row) const {
+  fill_campaign(now, row.campaign, row.campaign_version);
+  now.occurrence = row.options.occurrence;
+  now.rate = row.options.rate;
+  now.start_at = row.options.start_at;
+  now.finish_by = row.options.finish_by;
+  now.rerun_of = row.rerun_of;
+  for (const std::string& name : row.options.rerun_states) {
+    if (const auto state = issuance_state_of(name)) now.rerun_states.push_back(*state);
+  }
+  // A rerun reads the list of the job it began with.
+  const store::JobRow* source = &row;
+  while (source != nullptr && source->list == 0 && source->rerun_of != 0) {
+    source = job(source->rerun_of);
+  }
+  const store::ListRow* from = source == nullptr ? nullptr : list(source->list);
+  if (from != nullptr) now.list_digest = from->digest;
+}
+
+std::string Definitions::blocked(const data::JobNow& now, const store::JobRow* row) const {
+  const store::CampaignRow* of = campaign(now.campaign_id);
+  const auto client = row == nullptr ? clients_.end() : clients_.find(row->client);
+  const std::string client_name = client == clients_.end() ? "" : client->second.name;
+  for (const Stop& stop : stops_) {
+    const bool hit = stop.scope == "all" || (stop.scope == "campaign" && of != nullptr &&
+                                             stop.name == of->definition.name) ||
+                     (stop.scope == "client" && stop.name == client_name && !client_name.empty());
+    if (hit) return "stopped: " + stop.reason;
+  }
+  if (of != nullptr && of->state != "active") return "the campaign is " + of->state;
+  if (client != clients_.end() && client->second.paused) {
+    return "client " + client_name + " is paused";
+  }
+  for (const ObjectId id : now.item_downstreams) {
+    const auto to = downstreams_.find(id);
+    if (to == downstreams_.end()) return "a downstream of the campaign is missing";
+    if (to->second.paused) return "downstream " + to->second.name + " is paused";
+    for (const Stop& stop : stops_) {
+      if (stop.scope == "downstream" && stop.name == to->second.name) {
+        return "downstream " + stop.name + " is stopped: " + stop.reason;
+      }
+    }
+  }
+  return {};
+}
+
+data::JobNow Definitions::single_job(const store::CampaignRow& of) const {
+  data::JobNow now;
+  now.kind = data::JobKind::single;
+  now.state = JobState::running;
+  fill_campaign(now, of.id, of.version);
+  now.finish_by = of.definition.not_after;
+  now.blocked = blocked(now, nullptr);
+  return now;
+}
+
+std::shared_ptr<const data::Snapshot> Definitions::snapshot(
+    const std::vector<data::JobRecord>& open_jobs, std::int64_t serial) const {
+  auto snapshot = std::make_shared<data::Snapshot>();
+  snapshot->serial = serial;
+  snapshot->downstreams = downstreams_;
+  for (const data::JobRecord& record : open_jobs) {
+    const bool single = record.kind == data::JobKind::single;
+    const store::JobRow* row = single ? nullptr : job(record.id);
+    const store::CampaignRow* of = campaign(single ? record.id : row == nullptr ? 0 : row->campaign);
+    if (of == nullptr) {
+      log::error("a job of the ledger is unknown to the control store",
+                 {{"job", format_id(ObjectKind::job, record.id)}});
+      continue;
+    }
+    data::JobNow now = single ? single_job(*of) : data::JobNow{};
+    if (!single) fill_job(now, *row);
+    if (now.campaign == nullptr) continue;
+    now.id = record.id;
+    now.number = record.number;
+    now.kind = record.kind;
+    now.state = record.state;
+    now.pause_reason = record.pause_reason;
+    now.campaign_number = record.campaign_number;
+    now.ranges = record.ranges;
+    now.start_range = record.start_range;
+    now.ranges_planned = record.ranges_planned;
+    now.pilot_left = record.pilot_left;
+    now.settle_by_repeat = record.settle_by_repeat;
+    now.finish_by = earlier(now.finish_by, now.campaign->not_after);
+    now.blocked = blocked(now, row);
+    snapshot->jobs.emplace(record.number, std::move(now));
+  }
+  return snapshot;
+}
+
+}  // namespace vouch::daemon

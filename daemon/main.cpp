@@ -1,0 +1,129 @@
+// vouchd: the daemon of Vouch.  main is a list of steps.
+#include <malloc.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "common/log.hpp"
+#include "common/text.hpp"
+#include "daemon/config.hpp"
+#include "daemon/daemon.hpp"
+#include "daemon/service_manager.hpp"
+
+namespace {
+
+using namespace vouch;
+
+// Calls that are out may take their whole timeout; then their outcomes are written.
+constexpr Millis kStopMargin{5'000};
+constexpr Millis kTick{100};
+
+sigset_t block_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  return signals;
+}
+
+int report(const Error& error) {
+  std::fprintf(stderr, "error: %s\n", error.message.c_str());
+  if (!error.hint.empty()) std::fprintf(stderr, "hint: %s\n", error.hint.c_str());
+  return exit_code_of(error.code);
+}
+
+// Until everything is settled, a second signal, or a failure of the store.
+int stop(daemon::Daemon& daemon, const sigset_t& signals, const Clock& clock, Millis longest) {
+  log::info("stopping: no new calls; waiting for those that are out");
+  daemon.drain();
+  const Instant until = clock.now() + longest + kStopMargin;
+  while (!daemon.drained()) {
+    if (!daemon.health().store_ok()) return report(daemon.health().error());
+    const timespec tick{0, std::chrono::nanoseconds{kTick}.count()};
+    if (sigtimedwait(&signals, nullptr, &tick) > 0) {
+      log::warn("second signal: stopping at once; calls that are out will be in doubt");
+      return 0;
+    }
+    if (clock.now() >= until) {
+      log::error("calls did not end within their timeouts; they will be in doubt");
+      return 1;
+    }
+  }
+  log::info("stopped");
+  return 0;
+}
+
+int run(daemon::Daemon& daemon, const daemon::ServiceManager& manager, const sigset_t& signals,
+        const Clock& clock) {
+  Instant next_alive = clock.now();
+  std::uint64_t rounds = 0;
+  while (true) {
+    const timespec tick{0, std::chrono::nanoseconds{kTick}.count()};
+    const int signal = sigtimedwait(&signals, nullptr, &tick);
+    if (signal == SIGTERM || signal == SIGINT) {
+      manager.stopping();
+      return stop(daemon, signals, clock, daemon.longest_timeout());
+    }
+    if (signal == SIGHUP) {
+      manager.reloading(clock.now());
+      daemon.reload();
+      log::info("definitions and secrets are read again");
+      manager.ready("running");
+    }
+    if (!daemon.health().store_ok()) {
+      const Error error = daemon.health().error();
+      log::error("the ledger cannot be written: no call starts any more, vouchd stops",
+                 {{"why", error.message}, {"hint", error.hint}});
+      return 1;
+    }
+    if (manager.watchdog() && clock.now() >= next_alive && daemon.engine_rounds() != rounds) {
+      rounds = daemon.engine_rounds();
+      next_alive = clock.now() + *manager.watchdog();
+      manager.alive();
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto config = daemon::read_config(argc, argv);
+  if (!config) {
+    std::fputs(config.error().out.c_str(), stdout);
+    std::fputs(config.error().err.c_str(), stderr);
+    return config.error().exit_code;
+  }
+  if (config->action == daemon::Config::Action::show_version) {
+    std::puts("vouchd " VOUCH_VERSION);
+    return 0;
+  }
+  if (auto opened = log::open(config->log_format, config->log_level); !opened) {
+    return report(opened.error());
+  }
+  if (config->action == daemon::Config::Action::check) return 0;
+  const sigset_t signals = block_signals();
+  // Rows are made on one thread and freed on another: two arenas keep that from growing.
+  mallopt(M_ARENA_MAX, 2);
+
+  const SystemClock clock;
+  SystemRandom random;
+  const daemon::ServiceManager manager;
+  try {
+    auto daemon = daemon::Daemon::open(*config, clock, random);
+    if (!daemon) return report(daemon.error());
+    log::info("started", {{"version", VOUCH_VERSION},
+                          {"store", config->store},
+                          {"instance", config->instance},
+                          {"in_doubt_after_stop", (*daemon)->recovered()}});
+    (*daemon)->start();
+    manager.ready("running");
+    const int code = run(**daemon, manager, signals, clock);
+    log::flush();
+    return code;
+  } catch (const std::exception& error) {
+    return report({Errc::failure, error.what(), "this is a bug; nothing is lost"});
+  }
+}
