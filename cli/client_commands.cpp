@@ -18,14 +18,14 @@ struct ClientOptions {
 
 Record record_of(const store::ClientRow& row) {
   return {{"name", "Name", row.name},
-          {"id", "Id", format_id(ObjectKind::client, row.id)},
+          {"id", "Id", format_id(ObjectKind::client, row.id), Shown::wide},
           {"lane", "Lane", row.lane},
           {"weight", "Weight", row.weight},
           {"limit_per_second", "Limit", Value::rate(row.rate_limit)},
           {"paused", "Paused", Value{row.paused}.tone(row.paused ? Tone::warn : Tone::plain)},
           {"pause_reason", "Reason", row.pause_reason},
-          {"contact", "Contact", row.contact},
-          {"created_at", "Created", row.created}};
+          {"contact", "Contact", row.contact, Shown::wide},
+          {"created_at", "Created", row.created, Shown::wide}};
 }
 
 // The flags given, put over what is there.
@@ -64,20 +64,8 @@ Result<int> update(Session& session, const std::string& name, const std::string&
 Result<int> list(Session& session) {
   VOUCH_TRY(store::ControlStore * control, session.control());
   VOUCH_TRY(const auto rows, control->clients());
-  VOUCH_TRY(Listing listing, session.out().list({{"name", "NAME"},
-                                                 {"id", "ID", Shown::wide},
-                                                 {"lane", "LANE"},
-                                                 {"weight", "WEIGHT"},
-                                                 {"limit_per_second", "LIMIT"},
-                                                 {"paused", "PAUSED"},
-                                                 {"pause_reason", "REASON"},
-                                                 {"contact", "CONTACT", Shown::wide},
-                                                 {"created_at", "CREATED", Shown::wide}}));
-  for (const store::ClientRow& row : rows) {
-    std::vector<Value> values;
-    for (Field& field : record_of(row)) values.push_back(std::move(field.value));
-    listing.row(std::move(values));
-  }
+  VOUCH_TRY(Listing listing, session.out().list(columns_of(record_of({}))));
+  for (const store::ClientRow& row : rows) listing.row(values_of(record_of(row)));
   listing.end("no clients; make one with `vouchctl client create NAME`");
   return 0;
 }

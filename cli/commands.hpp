@@ -7,7 +7,10 @@
 namespace vouch::cli {
 
 void add_store_commands(CommandLine& line);  // init, store check|backup
+void add_operator_commands(CommandLine& line);
 void add_client_commands(CommandLine& line);
+void add_downstream_commands(CommandLine& line);
+void add_campaign_commands(CommandLine& line);
 void add_config_commands(CommandLine& line);  // config show, version, completion
 
 }  // namespace vouch::cli

@@ -13,9 +13,8 @@ namespace {
 
 // One row for each noun or group of top-level commands, in the order of --help.
 constexpr void (*kCommands[])(CommandLine&) = {
-    add_store_commands,
-    add_client_commands,
-    add_config_commands,
+    add_store_commands,      add_operator_commands, add_client_commands,
+    add_downstream_commands, add_campaign_commands, add_config_commands,
 };
 
 // The format that the line asks for, for the errors that come before the line is understood.

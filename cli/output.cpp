@@ -182,35 +182,48 @@ bool Output::is_for_people() const {
 }
 
 // The places of the columns to print: those of --fields, or what the format shows.
-Result<std::vector<std::size_t>> Output::choose(std::span<const std::string> keys,
-                                                std::span<const Shown> shown) const {
+Result<std::vector<std::size_t>> Output::choose(std::span<const Column> columns, bool all) const {
   std::vector<std::size_t> places;
+  std::vector<std::string> keys;
+  for (const Column& column : columns) keys.push_back(column.key);
   for (const std::string& field : options_.fields) {
     const auto found = std::find(keys.begin(), keys.end(), field);
     if (found == keys.end()) {
       const std::string near = nearest(field, keys);
-      std::vector<std::string> all{keys.begin(), keys.end()};
       return fail(Errc::usage, "--fields: there is no field \"" + field + "\"",
-                  near.empty() ? "there are " + join(all, ",") : "did you mean \"" + near + "\"?");
+                  near.empty() ? "there are " + join(keys, ",") : "did you mean \"" + near + "\"?");
     }
     places.push_back(static_cast<std::size_t>(found - keys.begin()));
   }
   if (!places.empty()) return places;
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    if (options_.format != Format::table || shown[i] == Shown::always) places.push_back(i);
+  all = all || options_.format != Format::table;
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    if (all || columns[i].shown == Shown::always) places.push_back(i);
   }
   return places;
 }
 
 Result<Listing> Output::list(std::vector<Column> columns) {
-  std::vector<std::string> keys;
-  std::vector<Shown> shown;
-  for (const Column& column : columns) {
-    keys.push_back(column.key);
-    shown.push_back(column.shown);
-  }
-  VOUCH_TRY(auto places, choose(keys, shown));
+  VOUCH_TRY(auto places, choose(columns, false));
   return Listing{*this, std::move(columns), std::move(places)};
+}
+
+std::vector<Column> columns_of(const Record& sample) {
+  std::vector<Column> columns;
+  for (const Field& field : sample) {
+    std::string title = field.title;
+    for (char& c : title) {
+      if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+    }
+    columns.push_back({field.key, std::move(title), field.shown});
+  }
+  return columns;
+}
+
+std::vector<Value> values_of(Record record) {
+  std::vector<Value> values;
+  for (Field& field : record) values.push_back(std::move(field.value));
+  return values;
 }
 
 Listing::Listing(Output& output, std::vector<Column> columns, std::vector<std::size_t> shown)
@@ -307,35 +320,34 @@ void Listing::end(std::string_view empty_note) {
 }
 
 Result<void> Output::show(const Record& record) {
-  std::vector<std::string> keys;
-  std::vector<Shown> shown;
-  for (const Field& field : record) {
-    keys.push_back(field.key);
-    shown.push_back(field.shown);
-  }
-  VOUCH_TRY(const auto places, choose(keys, shown));
-  if (options_.format == Format::name) {
-    put(data_, Rendering::csv(record.front().value) + "\n");
-    return {};
-  }
-  if (options_.format == Format::csv) {
-    std::vector<Column> columns;
-    std::vector<Value> values;
-    for (const Field& field : record) {
-      columns.push_back({field.key, field.title, field.shown});
-      values.push_back(field.value);
+  const std::vector<Column> columns = columns_of(record);
+  VOUCH_TRY(const auto places, choose(columns, true));
+  switch (options_.format) {
+    case Format::table:
+    case Format::wide:
+      show_lines(record, places);
+      return {};
+    case Format::name:
+      put(data_, Rendering::csv(record.front().value) + "\n");
+      return {};
+    case Format::csv: {
+      Listing listing{*this, columns, places};
+      listing.row(values_of(record));
+      listing.end();
+      return {};
     }
-    Listing listing{*this, std::move(columns), places};
-    listing.row(std::move(values));
-    listing.end();
-    return {};
+    case Format::json:
+    case Format::ndjson:
+      break;
   }
-  if (!is_for_people()) {
-    Json object = Json::object();
-    for (const std::size_t i : places) object[keys[i]] = Rendering::json(record[i].value);
-    put(data_, Rendering::dump(object, options_.format == Format::json ? 2 : -1) + "\n");
-    return {};
-  }
+  Json object = Json::object();
+  for (const std::size_t i : places) object[columns[i].key] = Rendering::json(record[i].value);
+  put(data_, Rendering::dump(object, options_.format == Format::json ? 2 : -1) + "\n");
+  return {};
+}
+
+// "Limit:   300/s", one line for each field.
+void Output::show_lines(const Record& record, const std::vector<std::size_t>& places) {
   std::size_t width = 0;
   for (const std::size_t i : places) width = std::max(width, display_width(record[i].title));
   for (const std::size_t i : places) {
@@ -349,7 +361,6 @@ Result<void> Output::show(const Record& record) {
     if (coloured) line += kReset;
     put(data_, line + "\n");
   }
-  return {};
 }
 
 Result<void> Output::changed(std::string_view what, std::string_view done, const Record& record,

@@ -87,7 +87,8 @@ struct Column {
   Shown shown = Shown::always;
 };
 
-// One object: what `show` prints and what a change leaves behind.  The first field is its name.
+// One object: what `show` prints, whole, and what a change leaves behind; also a row of a list.
+// The first field is its name.
 struct Field {
   std::string key;
   std::string title;
@@ -95,6 +96,9 @@ struct Field {
   Shown shown = Shown::always;
 };
 using Record = std::vector<Field>;
+// A list of records: the columns of any of them, titles in capitals, and one's values.
+[[nodiscard]] std::vector<Column> columns_of(const Record& sample);
+[[nodiscard]] std::vector<Value> values_of(Record record);
 
 class Output;
 
@@ -139,8 +143,8 @@ class Output {
 
   [[nodiscard]] Result<Listing> list(std::vector<Column> columns);
   [[nodiscard]] Result<void> show(const Record& record);
-  // A change that was made: "client shop created" in tables, the record in the other formats;
-  // nothing with --quiet.  `what` is "client", `done` is "created".
+  // A change that was made: "client shop created" in tables, or nothing there with --quiet; the
+  // record in the other formats.  `what` is "client", `done` is "created".
   [[nodiscard]] Result<void> changed(std::string_view what, std::string_view done,
                                      const Record& record, bool dry_run = false);
   // Text as it is, on stdout, for what has no rows: completion scripts.
@@ -160,8 +164,9 @@ class Output {
 
  private:
   friend class Listing;
-  [[nodiscard]] Result<std::vector<std::size_t>> choose(std::span<const std::string> keys,
-                                                        std::span<const Shown> shown) const;
+  [[nodiscard]] Result<std::vector<std::size_t>> choose(std::span<const Column> columns,
+                                                        bool all) const;
+  void show_lines(const Record& record, const std::vector<std::size_t>& places);
   std::FILE* data_;
   std::FILE* messages_;
   OutputOptions options_;

@@ -16,6 +16,8 @@ namespace vouch::cli {
 namespace {
 
 constexpr Millis kAnswerPoll{50};
+// One that is being started answers within this; where none runs nobody waits longer.
+constexpr Millis kDaemonGrace{3'000};
 
 Result<std::string> read_stdin(std::size_t bytes_max) {
   std::string text;
@@ -114,22 +116,26 @@ Result<std::string> Session::ask(store::CommandRow row, Millis timeout) {
 
 Result<std::string> Session::await_answer(std::int64_t command, Millis timeout) {
   VOUCH_TRY(store::ControlStore * control_store, control());
-  const Instant deadline = parts_.clock.now() + timeout;
+  const Instant start = parts_.clock.now();
+  const Instant deadline = start + timeout;
+  Instant look_at = start + std::min(timeout, kDaemonGrace);
   while (true) {
     VOUCH_TRY(const store::CommandRow row, control_store->command(command));
     if (row.answered) return decode_answer(row.answer_json);
     const Instant now_at = parts_.clock.now();
+    if (now_at >= look_at) {
+      look_at = now_at + kDaemonGrace;
+      if (!daemon_runs()) {
+        return fail(Errc::unavailable,
+                    "no vouchd runs for the instance \"" + instance() + "\" of " + paths_.root,
+                    "start it, then ask again; see `vouchctl doctor`");
+      }
+    }
     if (now_at >= deadline) break;
     sleep_until(parts_.clock, std::min(deadline, now_at + kAnswerPoll));
   }
-  const std::string waited = format_duration(timeout);
-  if (daemon_runs()) {
-    return fail(Errc::timed_out, "vouchd has not answered within " + waited,
-                "it runs, and takes the command when it can; see `vouchctl doctor`");
-  }
-  return fail(Errc::unavailable,
-              "no vouchd runs for the instance \"" + instance() + "\" of " + paths_.root,
-              "start it, then ask again; see `vouchctl doctor`");
+  return fail(Errc::timed_out, "vouchd has not answered within " + format_duration(timeout),
+              "it runs, and may still take the command; see `vouchctl doctor`");
 }
 
 bool Session::daemon_runs() const {
@@ -139,6 +145,10 @@ bool Session::daemon_runs() const {
   const bool held = ::flock(fd, LOCK_SH | LOCK_NB) != 0;
   ::close(fd);
   return held;
+}
+
+std::string name_of_input(const std::string& path) {
+  return path == "-" ? "standard input" : path;
 }
 
 tl::unexpected<Error> usage(std::string_view flag, Error error) {

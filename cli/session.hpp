@@ -72,13 +72,13 @@ class Session {
 
   // A time from an option; `flag` names it in the error (usage).
   [[nodiscard]] Result<WallTime> time(std::string_view flag, std::string_view text) const;
-  // The text of a file, or of stdin for "-".
+  // The text of a file, or of stdin for "-"; `name_of_input` is how errors call it.
   [[nodiscard]] Result<std::string> read_input(const std::string& path,
                                                std::size_t bytes_max) const;
 
   // Hands vouchd a command and waits for its answer.  The answer's JSON when it is ok; vouchd's
-  // error when not; unavailable when it did not answer in time (the command is void after
-  // `row.expires`, which is set here when it is not: now + timeout).
+  // error when not; unavailable when none runs, timed_out when it did not answer in time.  The
+  // command is void after `row.expires`, which is now + timeout unless the caller sets it.
   [[nodiscard]] Result<std::string> ask(store::CommandRow row, Millis timeout = kAnswerTimeout);
   // Waits for the answer to a command that stands in the store already.
   [[nodiscard]] Result<std::string> await_answer(std::int64_t command, Millis timeout);
@@ -92,6 +92,8 @@ class Session {
   std::optional<store::ControlStore> control_;
   std::optional<store::LedgerView> ledger_;
 };
+
+[[nodiscard]] std::string name_of_input(const std::string& path);
 
 // The same error as a mistake of the command line (exit status 2), with the flag before it.
 [[nodiscard]] tl::unexpected<Error> usage(std::string_view flag, Error error);

@@ -35,6 +35,8 @@ struct OutcomeRule {
   Outcome outcome = Outcome::unknown;
 };
 inline constexpr std::size_t kOutcomeRulesMax = 200;
+// The table's word for an outcome: "retry", "in_doubt".
+[[nodiscard]] std::string_view word_of(Outcome outcome);
 
 struct Downstream {
   std::string name;

@@ -106,13 +106,6 @@ Result<Outcome> read_outcome(JsonReader& reader) {
   return reader.refuse("outcome", "must be " + choice_of(words) + ", not \"" + word + "\"");
 }
 
-std::string_view word_of(Outcome outcome) {
-  for (const OutcomeWord& known : kOutcomeWords) {
-    if (known.outcome == outcome) return known.word;
-  }
-  return "in_doubt";
-}
-
 Result<std::vector<OutcomeRule>> read_outcomes(const Json& value, const std::string& pointer) {
   if (!value.is_array() || value.size() > kOutcomeRulesMax) {
     return fail(Errc::invalid, (pointer.empty() ? "the document" : pointer) +
@@ -210,6 +203,13 @@ Result<void> read_access(JsonReader& reader, Downstream& out) {
 }
 
 }  // namespace
+
+std::string_view word_of(Outcome outcome) {
+  for (const OutcomeWord& known : kOutcomeWords) {
+    if (known.outcome == outcome) return known.word;
+  }
+  return "in_doubt";
+}
 
 std::string_view name_of(Contract contract) {
   return kContractNames[static_cast<std::size_t>(contract)];
