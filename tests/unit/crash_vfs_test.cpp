@@ -316,17 +316,16 @@ TEST_CASE("crash_vfs: threads share a store") {
   REQUIRE(database);
   REQUIRE(prepare(*database, kDurableModes[1].pragmas));
   constexpr int kEach = 40;
-  const auto writer = [&vfs] {
-    auto own = open(vfs);
-    // Waiting takes no time here, so that a busy store is met at once and tried again.
-    for (int done = 0; own && done < kEach;) done += play_round(*own) ? 1 : 0;
+  // Waiting takes no time here, so that a busy store is met at once and tried again.
+  const auto write = [](Database own) {
+    for (int done = 0; done < kEach;) done += play_round(own) ? 1 : 0;
   };
-  std::thread first{writer};
-  std::thread second{writer};
+  std::thread first{write, open(vfs).value()};
+  std::thread second{write, std::move(*database)};
   first.join();
   second.join();
-  CHECK(look(*database).is_sound);
-  CHECK(look(*database).rounds == 2 * kEach);
+  CHECK(look(vfs).is_sound);
+  CHECK(look(vfs).rounds == 2 * kEach);
 }
 
 TEST_CASE("crash_vfs: a WAL is found again after a clean close and after a kill") {
