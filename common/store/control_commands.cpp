@@ -15,6 +15,10 @@ constexpr std::string_view kOne = R"sql(
   SELECT id, kind, job, arguments, instance, operator, created_ms, expires_ms, answered_ms, answer
     FROM command WHERE id = :id
 )sql";
+constexpr std::string_view kSubmission = R"sql(
+  SELECT id, kind, job, arguments, instance, operator, created_ms, expires_ms, answered_ms, answer
+    FROM command WHERE job = :job AND kind = 'submit' ORDER BY id LIMIT 1
+)sql";
 // Uses command_open.
 constexpr std::string_view kOpen = R"sql(
   SELECT id, kind, job, arguments, instance, operator, created_ms, expires_ms, answered_ms, answer
@@ -71,6 +75,14 @@ Result<CommandRow> ControlStore::command(std::int64_t id) {
   VOUCH_TRY(auto row, first_row(database_.prepared(kOne).bind(":id", id), read_command));
   if (row) return std::move(*row);
   return fail(Errc::not_found, "there is no command " + std::to_string(id));
+}
+
+Result<CommandRow> ControlStore::submission_of(ObjectId job) {
+  VOUCH_TRY(auto row,
+            first_row(database_.prepared(kSubmission).bind(":job", stored(job)), read_command));
+  if (row) return std::move(*row);
+  return fail(Errc::corrupt, format_id(ObjectKind::job, job) + " has no submit command",
+              "check the store: vouchctl store check");
 }
 
 Result<std::vector<CommandRow>> ControlStore::open_commands(std::string_view instance,

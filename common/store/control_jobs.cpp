@@ -33,6 +33,7 @@ constexpr std::string_view kInsertCommand = R"sql(
   INSERT INTO command (kind, job, arguments, instance, operator, created_ms, expires_ms)
   VALUES ('submit', :job, '{}', :instance, :operator, :created_ms, :expires_ms)
 )sql";
+constexpr std::string_view kUpdateOptions = "UPDATE job SET options = :options WHERE id = :id";
 constexpr std::string_view kLastId = "SELECT last_insert_rowid()";
 
 constexpr std::size_t kSubmitKeyBytesMax = 200;
@@ -208,6 +209,21 @@ Result<JobRow> ControlStore::job_by_id(ObjectId id) {
   if (found) return decode(std::move(*found));
   return fail(Errc::not_found, "there is no job " + format_id(ObjectKind::job, id),
               "list them: vouchctl job list");
+}
+
+Result<void> ControlStore::update_job_options(const Actor& actor, ObjectId id,
+                                              const JobOptions& options) {
+  VOUCH_TRY(ControlChange change, ControlChange::begin(database_, actor));
+  VOUCH_TRY(const JobRow before, job_by_id(id));
+  VOUCH_CHECK(database_.prepared(kUpdateOptions)
+                  .bind(":id", stored(id))
+                  .bind(":options", to_json(options))
+                  .run());
+  const std::string detail = Detail{}
+                                 .set_json("before", to_json(before.options))
+                                 .set_json("after", to_json(options))
+                                 .text();
+  return change.commit("job update", format_id(ObjectKind::job, id), detail);
 }
 
 }  // namespace vouch::store

@@ -221,10 +221,16 @@ class ControlStore {
   [[nodiscard]] Result<std::vector<JobRow>> jobs();
   [[nodiscard]] Result<JobRow> job(std::string_view id_or_submit_key);
   [[nodiscard]] Result<JobRow> job_by_id(ObjectId id);
+  // Replaces what a job that is there was asked to keep to (its rate, its finish_by); the content
+  // digest stays, since its submit key still means the same submission.
+  [[nodiscard]] Result<void> update_job_options(const Actor&, ObjectId id,
+                                                const JobOptions& options);
 
   // Adds a command; it is void when vouchd has not taken it before `expires`.
   [[nodiscard]] Result<std::int64_t> add_command(const Actor&, CommandRow row);
   [[nodiscard]] Result<CommandRow> command(std::int64_t id);
+  // The "submit" command of a job: what vouchd said to it.
+  [[nodiscard]] Result<CommandRow> submission_of(ObjectId job);
   // Open commands of an instance with a greater id, in order; at most `max`.
   [[nodiscard]] Result<std::vector<CommandRow>> open_commands(std::string_view instance,
                                                               std::int64_t after, int max);

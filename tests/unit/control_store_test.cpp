@@ -271,6 +271,26 @@ TEST_CASE("jobs: options are stored as they were asked for") {
   CHECK(to_json(parse_job_options("{}").value()) == R"({"occurrence":0})");
 }
 
+TEST_CASE("jobs: options change, the submission they came from does not") {
+  World world;
+  ControlStore store = world.filled();
+  const auto job = store.submit_job(kJo, World::job_row(store, "k", "d1"), world.random).value().job;
+  JobOptions options = job.options;
+  options.rate = 12.5;
+  REQUIRE(store.update_job_options({kJo.operator_name, kNow, true}, job.id, options));
+  CHECK_FALSE(store.job_by_id(job.id).value().options.rate);
+  REQUIRE(store.update_job_options(kJo, job.id, options));
+  CHECK(store.job_by_id(job.id).value().options.rate == 12.5);
+  CHECK(store.audit(0, 100).value().back().action == "job update");
+  CHECK(store.submit_job(kJo, World::job_row(store, "k", "d1"), world.random).value().existed);
+  CHECK(store.update_job_options(kJo, job.id + 1, options).error().code == Errc::not_found);
+
+  const auto command = store.submission_of(job.id).value();
+  CHECK(command.kind == "submit");
+  CHECK_FALSE(command.answered);
+  CHECK(store.submission_of(job.id + 1).error().code == Errc::corrupt);
+}
+
 TEST_CASE("commands: taken in order, answered once") {
   World world;
   ControlStore store = world.filled();
