@@ -11,7 +11,9 @@
 //          version, Errc::corrupt when it cannot be what an importer wrote.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
@@ -79,9 +81,20 @@ class PartnerFields {
 
   class Iterator {
    public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = std::string_view;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const std::string_view*;
+    using reference = std::string_view;
+
     Iterator(std::string_view rest, std::string_view recipient_id);
     [[nodiscard]] std::string_view operator*() const { return field_; }
     Iterator& operator++();
+    Iterator operator++(int) {
+      Iterator before = *this;
+      ++*this;
+      return before;
+    }
     [[nodiscard]] bool operator==(const Iterator& other) const {
       return at_end_ == other.at_end_ && rest_.size() == other.rest_.size();
     }
