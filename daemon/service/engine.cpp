@@ -315,7 +315,9 @@ Instant Engine::next_due(Instant now) const {
   Instant due = now + settings_.idle_poll;
   if (draining_.load(std::memory_order_acquire) || !health_.store_ok()) return due;
   for (const auto& [id, lane] : lanes_) {
-    if (lane.empty() || lane.in_flight >= lane.window()) continue;
+    // What has no room waits for an answer, not for a time.
+    const int room = lane.has_singles() ? lane.window() : bulk_window(lane.window());
+    if (lane.empty() || lane.in_flight >= room || in_flight_ >= settings_.calls_max) continue;
     due = std::min(due, std::max({lane.pacer.ready_at(now), lane.breaker.ready_at(now),
                                   lane.jobs_ready_at(now)}));
   }

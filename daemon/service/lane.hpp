@@ -59,6 +59,7 @@ class Lane {
   void add(data::Intent intent);
   [[nodiscard]] bool empty() const { return ready_ == 0; }
   [[nodiscard]] int ready() const { return ready_; }
+  [[nodiscard]] bool has_singles() const { return !singles_.empty(); }
 
   // A job's own rate; nothing takes it away.
   void set_job_rate(std::int64_t job, std::optional<double> rate, Instant now);
