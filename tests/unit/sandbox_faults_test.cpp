@@ -246,8 +246,8 @@ TEST_CASE("sandbox: latency delays the answer and not the execution") {
 
 TEST_CASE("sandbox: calls beyond the capacity are turned away unexecuted") {
   World world;
-  world.faults(
-      R"({"coupons":{"capacity":{"calls_per_second":10,"burst":3,"status":503,"retry_after":"2"}}})");
+  world.faults(R"({"coupons":{"capacity":{"calls_per_second":10,"burst":3,"status":503,)"
+               R"("retry_after":"2"}}})");
   RawClient client = world.client();
   for (int i = 0; i < 3; ++i) {
     CHECK(World::status(world.ask(client, World::call("a" + std::to_string(i)))) == 200);
