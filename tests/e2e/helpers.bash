@@ -52,13 +52,14 @@ start() {
 pid_of() { cat "$PLACE/$1.pid"; }
 is_running() { [[ -e "$PLACE/$1.pid" ]] && kill -0 "$(pid_of "$1")" 2>/dev/null; }
 
-# stop NAME [SIGNAL]: sends it (TERM), waits until it has ended and returns its exit status.
+# stop NAME [SIGNAL]: sends it (TERM), waits until it has ended and returns its exit status.  Call it
+# as it is: within `run`, a subshell, nobody can wait for the child of the test.
 stop() {
   local name=$1 pid status=0
   pid=$(pid_of "$name")
   kill -s "${2:-TERM}" "$pid" 2>/dev/null || true
   wait_until 30 has_ended "$pid" || return 1
-  wait "$pid" || status=$?
+  { wait "$pid" || status=$?; } 2>/dev/null
   rm -f "$PLACE/$name.pid"
   return "$status"
 }
@@ -75,8 +76,7 @@ stop_all() {
   local file name
   for file in "${PLACE:-/nonexistent}"/*.pid; do
     [[ -e "$file" ]] || continue
-    kill -s KILL "$(cat "$file")" 2>/dev/null || true
-    wait "$(cat "$file")" 2>/dev/null || true
+    { kill -s KILL "$(cat "$file")" && wait "$(cat "$file")"; } 2>/dev/null || true
   done
   [[ -z "${BATS_TEST_COMPLETED:-}" ]] || return 0
   for file in "${PLACE:-/nonexistent}"/*.log; do
@@ -90,6 +90,26 @@ stop_all() {
 # A port of the loopback interface that nobody had a moment ago.
 free_port() {
   python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# start_sandbox OPTIONS...: the rehearsal services, journals in $PLACE/journals; sets SANDBOX_URL.
+start_sandbox() {
+  rm -f "$PLACE/sandbox.port"
+  start sandbox vouch-sandbox --port "${SANDBOX_PORT:-0}" --port-file "$PLACE/sandbox.port" \
+    --journal-dir "$PLACE/journals" "$@"
+  wait_until 10 test -s "$PLACE/sandbox.port"
+  SANDBOX_PORT=$(cat "$PLACE/sandbox.port")
+  export SANDBOX_PORT SANDBOX_URL=http://127.0.0.1:$SANDBOX_PORT
+}
+
+# start_vouchd OPTIONS...: the daemon on $VOUCH_STORE, once it is ready; sets ADMIN_URL.
+start_vouchd() {
+  rm -f "$PLACE/vouchd.port"
+  start vouchd vouchd --admin-listen 127.0.0.1:0 --admin-port-file "$PLACE/vouchd.port" "$@"
+  wait_until 20 test -s "$PLACE/vouchd.port"
+  ADMIN_URL=http://127.0.0.1:$(cat "$PLACE/vouchd.port")
+  export ADMIN_URL
+  wait_until 20 curl --silent --fail "$ADMIN_URL/readyz"
 }
 
 # assert_contains TEXT PART: fails showing both.
