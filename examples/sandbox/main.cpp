@@ -125,7 +125,9 @@ void print_totals(const Sandbox& sandbox) {
 }
 
 Result<void> serve(Options& options) {
-  VOUCH_TRY(options.config.key_memory.age_max, parse_duration(options.key_memory));
+  const auto age_max = parse_duration(options.key_memory);
+  if (!age_max) return within("--key-memory", age_max.error());
+  options.config.key_memory.age_max = *age_max;
   VOUCH_TRY(options.config.behaviours, behaviours_of(options));
   const sigset_t signals = block_stop_signals();
   const SystemClock clock;
@@ -237,7 +239,8 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : exit_code_of(Errc::usage);
+    if (error.get_exit_code() == 0) return app.exit(error);  // help or version
+    return report({Errc::usage, error.what(), "vouch-sandbox --help tells the options"});
   }
   if (app.count("--control-port") > 0) options.config.control_port = options.control_port;
   const Result<void> ended = check->parsed() ? check_journals(options.journals) : serve(options);
