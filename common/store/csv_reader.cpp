@@ -8,6 +8,8 @@ namespace {
 
 // Small enough to stay in the processor's cache between reading and scanning.
 constexpr std::size_t kReadBytes = 128 * 1024;
+// Less room than this in the buffer is not worth a read.
+constexpr std::size_t kReadBytesMin = 4096;
 
 bool is_all_ascii(std::string_view text) {
   std::uint64_t seen = 0;
@@ -192,17 +194,20 @@ Result<void> CsvReader::pass_over_line() {
   }
 }
 
-// Keeps the text from begin_ on and reads more behind it.
+// Keeps the text from begin_ on and fills the buffer behind it.  Fills it whole, however little
+// the source gives at a time: each call costs a new scan of the record that was cut off.
 Result<void> CsvReader::read_more() {
   std::memmove(buffer_.data(), buffer_.data() + begin_, data_size_ - begin_);
   data_size_ -= begin_;
   begin_ = 0;
   // Grows only while one record is longer than the buffer: at most to the record's limit.
   if (buffer_.size() - data_size_ <= kReadBytes / 2) buffer_.resize(buffer_.size() + kReadBytes);
-  VOUCH_TRY(const std::size_t n,
-            source_.read({buffer_.data() + data_size_, buffer_.size() - 1 - data_size_}));
-  source_ended_ = n == 0;
-  data_size_ += n;
+  while (!source_ended_ && buffer_.size() - 1 - data_size_ >= kReadBytesMin) {
+    VOUCH_TRY(const std::size_t n,
+              source_.read({buffer_.data() + data_size_, buffer_.size() - 1 - data_size_}));
+    source_ended_ = n == 0;
+    data_size_ += n;
+  }
   buffer_[data_size_] = '\0';
   return {};
 }

@@ -186,6 +186,9 @@ TEST_CASE("csv_writer: what it writes, the reader reads back") {
     REQUIRE(records.size() == 1);
     CHECK(records[0].fields == fields);
   }
+  std::string lone;
+  append_csv_row(lone, std::vector<std::string>{""}, ',');
+  CHECK(read(lone).records.size() == 1);
 }
 
 TEST_CASE("text_decoder: a byte order mark decides, else the operator's encoding") {
