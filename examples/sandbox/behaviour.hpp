@@ -96,7 +96,7 @@ struct Capacity {
 
 // Recipients who are refused for a business reason: always the same ones.
 struct RefusalRule {
-  double probability = 0;               // share of recipients, by hash of the id
+  double probability = 0;                 // share of recipients, by hash of the id
   std::vector<std::string> recipients{};  // and these
   Refusal refusal{422, "RECIPIENT_BLOCKED", "the recipient is blocked"};
   [[nodiscard]] bool hits(std::string_view recipient_id) const;

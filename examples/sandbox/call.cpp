@@ -110,6 +110,11 @@ class CallReader : public nlohmann::json_sax<nlohmann::json> {
 
 }  // namespace
 
+void Call::digest_names() {
+  request_digest = sha256_128(request_id);
+  key_digest = key == request_id ? request_digest : sha256_128(key);
+}
+
 Result<Call> parse_call(const access::HttpRequest& request) {
   Call call;
   CallReader reader{call};
@@ -123,6 +128,7 @@ Result<Call> parse_call(const access::HttpRequest& request) {
   call.key = request.header("Idempotency-Key");
   if (call.key.size() > kCallTextBytesMax) return fail(Errc::invalid, "Idempotency-Key: too long");
   call.body_digest = sha256_128(request.body);
+  call.digest_names();
   call.connection = request.connection;
   return call;
 }

@@ -23,7 +23,12 @@ struct Call {
   std::optional<std::int64_t> amount_minor;
   std::string currency;
   Digest128 body_digest{};
+  Digest128 request_digest{};  // of request_id
+  Digest128 key_digest{};      // of key
   std::uint64_t connection = 0;
+
+  // Sets the digests of request id and key, which are one text with vouchd.
+  void digest_names();
 };
 
 inline constexpr std::size_t kCallTextBytesMax = 256;

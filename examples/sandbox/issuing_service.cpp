@@ -77,7 +77,7 @@ Result<void> IssuingService::read_back() {
 }
 
 void IssuingService::note_execution(const Call& call, std::uint64_t offset) {
-  KnownRequest& known = requests_[sha256_128(call.request_id)];
+  KnownRequest& known = requests_[call.request_digest];
   if (known.executions++ == 0) {
     known.first = offsets_.size();
   } else {
@@ -90,9 +90,8 @@ void IssuingService::note_execution(const Call& call, std::uint64_t offset) {
 void IssuingService::remember(const Call& call, WallTime now, KnownKey known) {
   if (call.key.empty() || memory_.keys_max == 0 || memory_.age_max <= Millis::zero()) return;
   known.generation = ++generation_;
-  const Digest128 key = sha256_128(call.key);
-  keys_[key] = known;
-  by_age_.push_back({key, now, known.generation});
+  keys_[call.key_digest] = known;
+  by_age_.push_back({call.key_digest, now, known.generation});
   forget_old(now);
 }
 
@@ -112,7 +111,7 @@ Result<Answer> IssuingService::perform(const Call& call, WallTime now,
                                        const std::optional<Refusal>& refusal) {
   forget_old(now);
   if (!call.key.empty()) {
-    const auto known = keys_.find(sha256_128(call.key));
+    const auto known = keys_.find(call.key_digest);
     if (known != keys_.end()) {
       ++counters_.replays;
       return replay(call, known->second);

@@ -124,6 +124,7 @@ Result<Execution> parse_execution(std::string_view line) {
   VOUCH_TRY(const std::int64_t connection, parse_integer(fields[9]));
   call.connection = static_cast<std::uint64_t>(connection);
   VOUCH_TRY(call.body_digest, parse_digest(fields[10]));
+  call.digest_names();
   return execution;
 }
 
@@ -140,6 +141,7 @@ Result<RefusalRecord> parse_refusal(std::string_view line) {
   record.refusal.code = std::move(fields[5]);
   record.refusal.message = std::move(fields[6]);
   VOUCH_TRY(record.call.body_digest, parse_digest(fields[7]));
+  record.call.digest_names();
   return record;
 }
 

@@ -66,7 +66,7 @@ Result<JournalSummary> check_journal(const std::string& path) {
   Seen seen;
   VOUCH_CHECK(read_lines(path, summary, [&](const Execution& execution) {
     ++summary.executions;
-    seen.request_ids.push_back(sha256_128(execution.call.request_id));
+    seen.request_ids.push_back(execution.call.request_digest);
     seen.recipients.push_back(sha256_128(execution.call.recipient_id));
     if (execution.call.amount_minor) {
       summary.sums_by_currency[execution.call.currency] += *execution.call.amount_minor;
@@ -83,7 +83,7 @@ Result<JournalSummary> check_journal(const std::string& path) {
   JournalSummary ignored;
   VOUCH_CHECK(read_lines(path, ignored, [&](const Execution& execution) {
     const std::string& id = execution.call.request_id;
-    if (!std::binary_search(twice.begin(), twice.end(), sha256_128(id))) return;
+    if (!std::binary_search(twice.begin(), twice.end(), execution.call.request_digest)) return;
     if (names.contains(id) || names.size() < kDoublesListedMax) ++names[id];
   }));
   for (const auto& [id, executions] : names) summary.doubles.push_back({id, executions});
