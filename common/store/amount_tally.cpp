@@ -14,17 +14,6 @@ constexpr int kHalfBits = 20;
 constexpr std::uint64_t kHalfMask = (1U << kHalfBits) - 1;
 static_assert(kAmountMinorMax < std::int64_t{1} << (2 * kHalfBits));
 
-// The value of the item number `rank`, from 0, and how many items come before that value.
-struct Place {
-  std::uint64_t value = 0;
-  std::uint64_t before = 0;
-};
-Place find_rank(const std::vector<std::uint64_t>& counts, std::uint64_t rank) {
-  Place place;
-  while (place.before + counts[place.value] <= rank) place.before += counts[place.value++];
-  return place;
-}
-
 }  // namespace
 
 Result<void> AmountTally::add(std::int64_t amount) {
@@ -64,12 +53,13 @@ Result<AmountTotals> AmountTally::finish() {
   return totals_;
 }
 
-Result<std::vector<std::uint64_t>> AmountTally::count(int shift, std::uint64_t prefix) const {
+Result<AmountTally::Place> AmountTally::find_rank(int shift, std::uint64_t prefix,
+                                                  std::uint64_t rank) const {
   std::vector<std::uint64_t> counts(std::size_t{1} << kHalfBits);
   SpoolReader reader{*spilled_};
   while (true) {
     VOUCH_TRY(const std::string_view bytes, reader.view(sizeof(std::uint64_t)));
-    if (bytes.size() < sizeof(std::uint64_t)) return counts;
+    if (bytes.empty()) break;
     const std::size_t whole = bytes.size() / sizeof(std::uint64_t) * sizeof(std::uint64_t);
     for (std::size_t at = 0; at < whole; at += sizeof(std::uint64_t)) {
       std::uint64_t amount;
@@ -78,14 +68,14 @@ Result<std::vector<std::uint64_t>> AmountTally::count(int shift, std::uint64_t p
     }
     reader.skip(whole);
   }
+  Place place{.value = 0, .rank = rank};
+  while (counts[place.value] <= place.rank) place.rank -= counts[place.value++];
+  return place;
 }
 
 Result<std::int64_t> AmountTally::median_of_spilled() const {
-  const std::uint64_t rank = (count_ - 1) / 2;
-  VOUCH_TRY(const auto upper_counts, count(kHalfBits, 0));
-  const Place upper = find_rank(upper_counts, rank);
-  VOUCH_TRY(const auto lower_counts, count(0, upper.value));
-  const Place lower = find_rank(lower_counts, rank - upper.before);
+  VOUCH_TRY(const Place upper, find_rank(kHalfBits, 0, (count_ - 1) / 2));
+  VOUCH_TRY(const Place lower, find_rank(0, upper.value, upper.rank));
   return static_cast<std::int64_t>(upper.value << kHalfBits | lower.value);
 }
 

@@ -30,9 +30,13 @@ class AmountTally {
 
  private:
   [[nodiscard]] Result<void> spill();
-  // How many of the spilled amounts have each value of `bits` bits above `shift`, looking only
-  // at those which equal `prefix` above these.
-  [[nodiscard]] Result<std::vector<std::uint64_t>> count(int shift, std::uint64_t prefix) const;
+  // Sorts the spilled amounts that have `prefix` in the bits above by the kHalfBits bits at
+  // `shift`, and tells the value of these bits at `rank` (from 0), and the rank within it.
+  struct Place {
+    std::uint64_t value = 0;
+    std::uint64_t rank = 0;
+  };
+  [[nodiscard]] Result<Place> find_rank(int shift, std::uint64_t prefix, std::uint64_t rank) const;
   [[nodiscard]] Result<std::int64_t> median_of_spilled() const;
 
   std::string folder_;
