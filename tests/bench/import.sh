@@ -4,13 +4,14 @@
 #   tests/bench/import.sh [--rounds N] [--small ROWS] [--large ROWS] [--bin FOLDER]
 #
 #   --rounds  interleaved rounds of which the medians count (3)
-#   --small   rows of the small file (1,000,000)     goal: >= 2.5 x the reference
-#   --large   rows of the large file (5,000,000)     goal: >= 3.0 x, and >= 0.9 x the small one's rate
+#   --small   rows of the small file (1,000,000); goal: >= 2.5 x the reference
+#   --large   rows of the large file (5,000,000); goals: >= 3.0 x the reference, and >= 0.9 x the
+#             rate of the small one
 #   --bin     where the programs are (build/release/bin)
 #
 # The reference loads the same file into a table with a UNIQUE column, unchecked; ours checks every
-# row, finds duplicates and tells them by line.  A round runs reference and import of both files, one
-# after another, each after a sync.  Exits 0 when all goals are met, else 1.
+# row, finds duplicates and tells them by line.  A round runs reference and import of both files,
+# one after another, each after a sync.  Exits 0 when all goals are met, else 1.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# run.sh: measures Vouch against the goals it was built for.
+#
+#   tests/bench/run.sh drain [--rounds N] [--rows N] [--large N]   P1 to P4
+#   tests/bench/run.sh import [...]                                P5, see tests/bench/import.sh
+#
+# Prints each figure, the reference of the same run, the ratio and the goal; exits 0 when all goals
+# are met, else 1.  Machines are shared and noisy: rounds are interleaved with the reference and
+# medians are taken.  Nothing here is part of CI.  Installs what it measures against.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+case "${1:-}" in
+  drain | import) what=$1 && shift ;;
+  *)
+    sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2
+    exit 2
+    ;;
+esac
+scripts/install-packages.sh --bench
+if [[ -z "${VOUCH_BIN:-}" ]]; then
+  cmake --preset release >/dev/null
+  cmake --build build/release --target vouchctl vouchd make-recipients | { grep -E 'error|FAILED' || true; }
+  export VOUCH_BIN=$PWD/build/release/bin
+fi
+exec "tests/bench/$what.sh" "$@"

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# kill.sh: kills vouchd with SIGKILL at random moments, again and again, until a job is done, with
+# faults on; then judges the ledger by the services' journals.
+#
+#   tests/campaigns/kill.sh [COUNT [ROWS]]      20 kills over 20,000 rows unless said otherwise
+#
+# SEED=n repeats the same moments.  Exits 0 only when the proof holds: per request id at most one
+# execution, every accepted row accounted for, sums equal, and after each kill no more rows in
+# doubt than were in flight or ready.  Closes with `N passed, M failed`.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+readonly count=${1:-20} rows=${2:-20000}
+readonly bin=${VOUCH_BIN:-$PWD/build/release/bin}
+readonly in_flight=64
+RANDOM=${SEED:-$$}
+place=$(mktemp -d "${TMPDIR:-/tmp}/vouch-kill-XXXXXX")
+readonly place
+export PATH=$bin:$PATH VOUCH_STORE=$place/store
+readonly ledger=$VOUCH_STORE/ledger/main/ledger.db
+sandbox_pid='' daemon_pid=''
+
+clean_up() {
+  local status=$?
+  [[ -z "$daemon_pid" ]] || kill -9 "$daemon_pid" 2>/dev/null || true
+  [[ -z "$sandbox_pid" ]] || kill "$sandbox_pid" 2>/dev/null || true
+  wait 2>/dev/null || true
+  if ((status == 0)); then rm -rf "$place"; else printf 'kept for a look: %s\n' "$place" >&2; fi
+}
+trap clean_up EXIT
+
+await() { # SECONDS COMMAND...: until it succeeds
+  local until=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    ((SECONDS < until)) || { printf 'error: still not true: %s\n' "$*" >&2 && return 1; }
+    sleep 0.05
+  done
+}
+
+prepare() {
+  # So that the job outlasts the kills: about 0.8 s between two.
+  local rate=$((rows * 10 / (count * 9) + 100))
+  vouch-sandbox --port 0 --port-file "$place/port" --journal-dir "$place/journal" \
+    --latency median=8ms,p99=80ms --fault lost=0.2% --fault error=0.5% --fault closed=0.2% \
+    --fault reset=0.2% --fault throttled=0.2% --refusals 0.5% >"$place/sandbox.log" 2>&1 &
+  sandbox_pid=$!
+  await 10 test -s "$place/port"
+  local url
+  url=http://127.0.0.1:$(<"$place/port")
+  vouchctl -q init
+  local kind
+  for kind in coupon balance; do
+    vouchctl -q downstream create "${kind}s" --kind $kind --contract key --url "$url/${kind}s" \
+      --allow-http --timeout 1s --in-flight $in_flight --limit "$rate/s" \
+      --outcomes examples/outcomes-sandbox.json
+  done
+  vouchctl -q client create shop --lane internal
+  vouchctl -q campaign create examples/campaigns/spring.json
+  make-recipients --rows "$rows" >"$place/partner.csv"
+  vouchctl -q job submit --campaign spring --file "$place/partner.csv" --amount-unit minor \
+    --client shop --submit-key kill
+  # Rows in flight at both services, and those that are ready: at most half a second of the rate.
+  doubt_max=$((2 * in_flight + rate))
+}
+
+start_daemon() {
+  vouchd --admin-listen none >>"$place/vouchd.log" 2>&1 &
+  daemon_pid=$!
+}
+
+ledger_value() { sqlite3 -readonly -cmd '.timeout 5000' "$ledger" "$1"; }
+job_is_over() { [[ "$(ledger_value 'SELECT count(*) FROM job WHERE state IN (5, 6)')" == 1 ]]; }
+
+prepare
+worst=0 kills=0
+for ((i = 1; i <= count; ++i)); do
+  start_daemon
+  sleep "$(printf '0.%03d' $((RANDOM % 800 + 150)))"
+  kill -9 "$daemon_pid"
+  wait "$daemon_pid" 2>/dev/null || true
+  daemon_pid=''
+  [[ -e "$ledger" ]] || continue
+  ((++kills))
+  doubt=$(ledger_value 'SELECT ifnull(sum(sending), 0) FROM job_range' || echo 0)
+  ((doubt <= worst)) || worst=$doubt
+  ! job_is_over || break
+done
+start_daemon
+await 900 job_is_over
+kill "$daemon_pid"
+wait "$daemon_pid"
+daemon_pid=''
+
+printf 'kills            %d\n' "$kills"
+printf 'most in doubt    %d after a kill; %d allowed\n' "$worst" "$doubt_max"
+passed=0 failed=0
+verdict() { # WHAT COMMAND...
+  if "${@:2}" >"$place/verdict.log"; then ((++passed)); else ((++failed)) && printf 'FAIL  %s\n' "$1"; fi
+  cat "$place/verdict.log"
+}
+verdict 'ledger and journals agree' python3 tests/campaigns/judge.py "$ledger" "$place/journal"
+verdict 'no double in the journals' vouch-sandbox check-journal "$place/journal"
+verdict 'in doubt after a kill' test "$worst" -le "$doubt_max"
+printf '%d passed, %d failed\n' "$passed" "$failed"
+((failed == 0))
