@@ -1,5 +1,6 @@
 // vouch-sandbox: services to rehearse a campaign with.  See vouch-sandbox(1).
 #include <pthread.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -113,6 +114,15 @@ sigset_t block_stop_signals() {
   return signals;
 }
 
+// Each lost answer keeps a connection: as many descriptors as we may have.  What we may not have
+// makes callers wait in the listen queue, no more.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 void print_totals(const Sandbox& sandbox) {
   for (const auto& desk : sandbox.desks()) {
     const ServiceCounters& counters = desk->service.counters();
@@ -129,6 +139,7 @@ Result<void> serve(Options& options) {
   if (!age_max) return within("--key-memory", age_max.error());
   options.config.key_memory.age_max = *age_max;
   VOUCH_TRY(options.config.behaviours, behaviours_of(options));
+  raise_descriptor_limit();
   const sigset_t signals = block_stop_signals();
   const SystemClock clock;
   VOUCH_TRY(const std::unique_ptr<Sandbox> sandbox, Sandbox::open(options.config, clock));
