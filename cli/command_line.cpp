@@ -6,14 +6,18 @@
 
 namespace vouch::cli {
 
-struct Group::State {
+struct CommandTree {
   CLI::App app{"Vouch issues vouchers in bulk and safely."};
   GlobalOptions options;
   Action chosen;
   bool version = false;
+  std::map<const CLI::Option*, std::vector<std::string>> choices;  // the words of each one_of
 };
 
 namespace {
+
+// A choice of words stands behind its option where it is short, else in the words of its help.
+constexpr std::size_t kChoiceBytesMax = 40;
 
 CLI::App& app_of(void* app) {
   return *static_cast<CLI::App*>(app);
@@ -152,20 +156,33 @@ Error usage_error(const CLI::App& root, const CLI::ParseError& parse_error) {
   return {Errc::usage, message, "see `" + path_of(at) + " --help`"};
 }
 
-void collect(const CLI::App& app, const std::string& prefix, bool hidden,
+CommandInfo info_of(const CommandTree& tree, const CLI::App& app, const std::string& path) {
+  CommandInfo info;
+  info.path = path;
+  info.summary = app.get_description().substr(0, app.get_description().find('\n'));
+  info.leaf = known_words(&app, false).empty();
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_positional()) info.arguments.push_back(option->get_name(true));
+    const std::string metavar =
+        option->get_items_expected_max() > 0 ? option->get_type_name() : std::string{};
+    const auto choice = tree.choices.find(option);
+    const auto words = choice == tree.choices.end() ? std::vector<std::string>{} : choice->second;
+    for (const std::string& name : option->get_lnames()) {
+      info.options.push_back({"--" + name, metavar, words});
+    }
+    for (const std::string& name : option->get_snames()) {
+      info.options.push_back({"-" + name, metavar, words});
+    }
+  }
+  return info;
+}
+
+void collect(const CommandTree& tree, const CLI::App& app, const std::string& prefix,
              std::vector<CommandInfo>& out) {
   for (const CLI::App* below : app.get_subcommands([](const CLI::App*) { return true; })) {
-    CommandInfo info;
-    info.path = prefix.empty() ? below->get_name() : prefix + " " + below->get_name();
-    info.summary = below->get_description().substr(0, below->get_description().find('\n'));
-    info.hidden = hidden || below->get_group().empty();
-    info.leaf = known_words(below, false).empty();
-    for (const CLI::Option* option : below->get_options()) {
-      if (option->get_positional()) info.arguments.push_back(option->get_name(true));
-      for (const std::string& name : option->get_lnames()) info.options.push_back("--" + name);
-    }
-    out.push_back(info);
-    collect(*below, info.path, info.hidden, out);
+    out.push_back(info_of(tree, *below,
+                          prefix.empty() ? below->get_name() : prefix + " " + below->get_name()));
+    collect(tree, *below, out.back().path, out);
   }
 }
 
@@ -224,17 +241,21 @@ Arguments& Arguments::list(const std::string& flags, const std::string& metavar,
 Arguments& Arguments::one_of(const std::string& flags, std::string& target,
                              const std::vector<std::string>& words, const std::string& help) {
   const std::string name = last_flag(flags);
-  app_of(app_)
-      .add_option_function<std::string>(
-          flags,
-          [&target, words, name](const std::string& value) {
-            if (std::find(words.begin(), words.end(), value) == words.end()) {
-              throw CLI::ValidationError(name, "\"" + value + "\" is none of " + join(words, ", "));
-            }
-            target = value;
-          },
-          help)
-      ->type_name(join(words, "|"));
+  const std::string choice = join(words, "|");
+  const bool is_short = choice.size() <= kChoiceBytesMax;
+  CLI::Option* option = app_of(app_)
+                            .add_option_function<std::string>(
+                                flags,
+                                [&target, words, name](const std::string& value) {
+                                  if (std::find(words.begin(), words.end(), value) == words.end()) {
+                                    throw CLI::ValidationError(
+                                        name, "\"" + value + "\" is none of " + join(words, ", "));
+                                  }
+                                  target = value;
+                                },
+                                is_short ? help : help + ": " + join(words, ", "))
+                            ->type_name(is_short ? choice : "WORD");
+  tree_->choices[option] = words;
   return *this;
 }
 
@@ -292,14 +313,14 @@ Arguments& Arguments::flag(const std::string& flags, bool& target, const std::st
 }
 
 Arguments& Arguments::changes() {
-  app_of(app_).add_flag("--dry-run", *dry_run_, "check and show, but change nothing");
+  app_of(app_).add_flag("--dry-run", tree_->options.dry_run, "check and show, but change nothing");
   return *this;
 }
 
 Group Group::group(const std::string& name, const std::string& summary) {
   CLI::App* noun = app_of(app_).add_subcommand(name, summary);
   noun->require_subcommand(1);
-  return Group{noun, state_};
+  return Group{noun, tree_};
 }
 
 Arguments Group::leaf(const Leaf& leaf, Action action) {
@@ -308,20 +329,13 @@ Arguments Group::leaf(const Leaf& leaf, Action action) {
   CLI::App* app = app_of(app_).add_subcommand(leaf.name, description);
   app->footer("Examples:\n  " + leaf.examples[0] + "\n  " + leaf.examples[1] +
               "\n\nOptions of every command: see `vouchctl --help`.");
-  State* state = state_;
-  app->callback([state, action = std::move(action)] { state->chosen = action; });
-  return Arguments{app, &state_->options.dry_run};
+  CommandTree* tree = tree_;
+  app->callback([tree, action = std::move(action)] { tree->chosen = action; });
+  return Arguments{app, tree_};
 }
 
-Arguments Group::hidden(const std::string& name, Action action) {
-  CLI::App* app = app_of(app_).add_subcommand(name, "")->group("");
-  State* state = state_;
-  app->callback([state, action = std::move(action)] { state->chosen = action; });
-  return Arguments{app, &state_->options.dry_run};
-}
-
-CommandLine::CommandLine() : state_{std::make_unique<Group::State>()} {
-  CLI::App& app = state_->app;
+CommandLine::CommandLine() : tree_{std::make_unique<CommandTree>()} {
+  CLI::App& app = tree_->app;
   app.name("vouchctl");
   app.formatter(std::make_shared<Formatter>());
   const auto formatter = app.get_formatter();
@@ -333,17 +347,17 @@ CommandLine::CommandLine() : state_{std::make_unique<Group::State>()} {
   app.fallthrough();  // options of every command may stand behind the command
   app.require_subcommand(0, 1);
   app.footer("Each command has its own --help with examples.  Manual: vouchctl(1), vouch(7).");
-  add_global_options(app, state_->options, state_->version);
+  add_global_options(app, tree_->options, tree_->version);
 }
 
 CommandLine::~CommandLine() = default;
 
 Group CommandLine::top() {
-  return Group{&state_->app, state_.get()};
+  return Group{&tree_->app, tree_.get()};
 }
 
 Result<CommandLine::Parsed> CommandLine::parse(int argc, const char* const* argv) {
-  CLI::App& app = state_->app;
+  CLI::App& app = tree_->app;
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
@@ -351,16 +365,17 @@ Result<CommandLine::Parsed> CommandLine::parse(int argc, const char* const* argv
   } catch (const CLI::ParseError& error) {
     return tl::unexpected<Error>(usage_error(app, error));
   }
-  if (state_->version) return Parsed{{}, std::string{"vouchctl "} + VOUCH_VERSION + "\n", {}};
-  if (!state_->chosen) {
+  if (tree_->version) return Parsed{{}, std::string{"vouchctl "} + VOUCH_VERSION + "\n", {}};
+  if (!tree_->chosen) {
     return fail(Errc::usage, "a command is missing", "see `vouchctl --help`");
   }
-  return Parsed{state_->chosen, "", state_->options};
+  return Parsed{tree_->chosen, "", tree_->options};
 }
 
 std::vector<CommandInfo> CommandLine::commands() const {
   std::vector<CommandInfo> out;
-  collect(state_->app, "", false, out);
+  out.push_back(info_of(*tree_, tree_->app, ""));
+  collect(*tree_, tree_->app, "", out);
   return out;
 }
 

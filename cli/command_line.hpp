@@ -39,6 +39,8 @@ struct Leaf {
   std::array<std::string, 2> examples;
 };
 
+struct CommandTree;  // CLI11's tree and what was parsed, in command_line.cpp
+
 // The arguments of one leaf.  Targets must outlive the run: keep them in a shared_ptr that the
 // leaf's action captures.
 class Arguments {
@@ -73,9 +75,9 @@ class Arguments {
 
  private:
   friend class Group;
-  explicit Arguments(void* app, bool* dry_run) : app_{app}, dry_run_{dry_run} {}
+  Arguments(void* app, CommandTree* tree) : app_{app}, tree_{tree} {}
   void* app_;  // CLI::App
-  bool* dry_run_;
+  CommandTree* tree_;
 };
 
 // A noun, or the top level.
@@ -83,15 +85,12 @@ class Group {
  public:
   Arguments leaf(const Leaf& leaf, Action action);
   Group group(const std::string& name, const std::string& summary);
-  // A leaf that --help does not list.
-  Arguments hidden(const std::string& name, Action action);
 
  private:
   friend class CommandLine;
-  struct State;
-  Group(void* app, State* state) : app_{app}, state_{state} {}
+  Group(void* app, CommandTree* tree) : app_{app}, tree_{tree} {}
   void* app_;  // CLI::App
-  State* state_;
+  CommandTree* tree_;
 };
 
 // What stands on the line for every command; unset where the line does not say.
@@ -105,12 +104,17 @@ struct GlobalOptions {
   bool dry_run = false;
 };
 
+struct OptionInfo {
+  std::string name;                     // "--limit"
+  std::string metavar;                  // "RATE"; empty for a flag
+  std::vector<std::string> words = {};  // those of a choice
+};
+
 struct CommandInfo {
   std::string path;  // "client create"
   std::string summary;
-  bool hidden = false;
   bool leaf = false;
-  std::vector<std::string> options;    // "--limit"
+  std::vector<OptionInfo> options;
   std::vector<std::string> arguments;  // "CLIENT"
 };
 
@@ -128,11 +132,11 @@ class CommandLine {
   };
   [[nodiscard]] Result<Parsed> parse(int argc, const char* const* argv);
 
-  // Every command, in the order of the tree.
+  // Every command, in the order of the tree; first the program itself, with the path "".
   [[nodiscard]] std::vector<CommandInfo> commands() const;
 
  private:
-  std::unique_ptr<Group::State> state_;
+  std::unique_ptr<CommandTree> tree_;
 };
 
 }  // namespace vouch::cli

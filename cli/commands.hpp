@@ -11,6 +11,10 @@ void add_operator_commands(CommandLine& line);
 void add_client_commands(CommandLine& line);
 void add_downstream_commands(CommandLine& line);
 void add_campaign_commands(CommandLine& line);
-void add_config_commands(CommandLine& line);  // config show, version, completion
+void add_log_commands(CommandLine& line);     // log
+void add_stop_commands(CommandLine& line);    // stop, start
+void add_doctor_commands(CommandLine& line);  // doctor
+void add_config_commands(CommandLine& line);  // config show, version
+void add_completion_commands(CommandLine& line);
 
 }  // namespace vouch::cli

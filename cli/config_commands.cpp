@@ -1,4 +1,4 @@
-// vouchctl config, version and completion: what vouchctl knows of itself.
+// vouchctl config and version: what vouchctl knows of itself.
 #include "cli/commands.hpp"
 #include "cli/session.hpp"
 

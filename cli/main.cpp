@@ -12,10 +12,20 @@ namespace vouch::cli {
 namespace {
 
 // One row for each noun or group of top-level commands, in the order of --help.
+// clang-format off
 constexpr void (*kCommands[])(CommandLine&) = {
-    add_store_commands,      add_operator_commands, add_client_commands,
-    add_downstream_commands, add_campaign_commands, add_config_commands,
+    add_store_commands,
+    add_operator_commands,
+    add_client_commands,
+    add_downstream_commands,
+    add_campaign_commands,
+    add_log_commands,
+    add_stop_commands,
+    add_doctor_commands,
+    add_config_commands,
+    add_completion_commands,
 };
+// clang-format on
 
 // The format that the line asks for, for the errors that come before the line is understood.
 Format format_on_line(int argc, const char* const* argv) {

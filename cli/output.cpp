@@ -313,6 +313,11 @@ void Listing::print_page() {
   page_.clear();
 }
 
+void Listing::flush() {
+  if (!page_.empty()) print_page();
+  (void)std::fflush(output_->data_);
+}
+
 void Listing::end(std::string_view empty_note) {
   if (!page_.empty()) print_page();
   if (output_->format() == Format::json) put(output_->data_, rows_ == 0 ? "]\n" : "\n]\n");
@@ -385,12 +390,18 @@ void Output::text(std::string_view text) {
   put(data_, text);
 }
 
+// Data that was printed before stands before the message, where both go to one place.
+void Output::say(std::string_view text) {
+  (void)std::fflush(data_);
+  put(messages_, text);
+}
+
 void Output::note(std::string_view message) {
-  if (!options_.quiet) put(messages_, for_terminal(message) + "\n");
+  if (!options_.quiet) say(for_terminal(message) + "\n");
 }
 
 void Output::detail(std::string_view message) {
-  if (options_.verbose > 0) put(messages_, for_terminal(message) + "\n");
+  if (options_.verbose > 0) say(for_terminal(message) + "\n");
 }
 
 void Output::warn(std::string_view message) {
@@ -406,13 +417,13 @@ void Output::error(const Error& error) {
     object["message"] = error.message;
     object["hint"] = error.hint;
     object["retryable"] = is_retryable(error.code);
-    put(messages_, Rendering::dump(object) + "\n");
+    say(Rendering::dump(object) + "\n");
     return;
   }
   const bool colour = options_.messages_in_colour;
   put(messages_,
       (colour ? "\x1b[31merror:\x1b[0m " : "error: ") + for_terminal(error.message) + "\n");
-  if (!error.hint.empty()) put(messages_, "hint: " + for_terminal(error.hint) + "\n");
+  if (!error.hint.empty()) say("hint: " + for_terminal(error.hint) + "\n");
 }
 
 Result<void> Output::finish() {

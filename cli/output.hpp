@@ -107,6 +107,8 @@ class Listing {
  public:
   Listing(Listing&&) noexcept = default;
   void row(std::vector<Value> values);
+  // Prints what is held back and hands it to the reader at once: before a wait.
+  void flush();
   // Ends the listing; `empty_note` is said on stderr when there was no row.
   void end(std::string_view empty_note = {});
 
@@ -166,6 +168,7 @@ class Output {
   friend class Listing;
   [[nodiscard]] Result<std::vector<std::size_t>> choose(std::span<const Column> columns,
                                                         bool all) const;
+  void say(std::string_view text);
   void show_lines(const Record& record, const std::vector<std::size_t>& places);
   std::FILE* data_;
   std::FILE* messages_;

@@ -1,7 +1,10 @@
 // vouchctl init: makes a store.  vouchctl store: checks it and copies it.
+#include "cli/backup.hpp"
+#include "cli/checks.hpp"
 #include "cli/commands.hpp"
 #include "cli/session.hpp"
 #include "common/files.hpp"
+#include "common/text.hpp"
 
 namespace vouch::cli {
 namespace {
@@ -36,6 +39,40 @@ Result<int> init(Session& session, const InitOptions& options) {
   return 0;
 }
 
+Result<int> check(Session& session) {
+  Findings findings;
+  check_files(session, findings);
+  check_control(session, true, findings);
+  check_ledger(session, true, findings);
+  check_lists(session, findings);
+  VOUCH_CHECK(print_findings(session, findings));
+  return worst_of(findings) == Level::fail ? exit_code_of(Errc::failure) : 0;
+}
+
+Result<int> backup(Session& session, const std::string& target) {
+  VOUCH_TRY(const store::Actor actor, session.actor());
+  VOUCH_TRY(const auto files,
+            session.dry_run() ? plan_backup(session) : make_backup(session, target));
+  VOUCH_TRY(Listing listing,
+            session.out().list({{"path", "FILE"}, {"bytes", "BYTES"}, {"sha256", "SHA-256"}}));
+  std::int64_t bytes = 0;
+  for (const BackupFile& file : files) {
+    listing.row({file.path, file.bytes, file.sha256});
+    bytes += file.bytes;
+  }
+  listing.end();
+  if (session.dry_run()) {
+    session.out().note("dry run: nothing was copied");
+    return 0;
+  }
+  VOUCH_TRY(store::ControlStore * control, session.control());
+  VOUCH_CHECK(control->record(actor, "store backup", target, "{}"));
+  session.out().note(target + " holds " + format_count(bytes) +
+                     " bytes.  recipient.key is not included: keep a copy of " +
+                     session.paths().recipient_secret() + " in another safe place");
+  return 0;
+}
+
 }  // namespace
 
 void add_store_commands(CommandLine& line) {
@@ -50,6 +87,25 @@ void add_store_commands(CommandLine& line) {
            [options](Session& session) { return init(session, *options); })
       .one_of("--policy", options->policy, {"solo", "four-eyes"},
               "solo: one operator decides alone (the default)")
+      .changes();
+
+  Group store = top.group("store", "The store as a whole");
+  store.leaf({.name = "check",
+              .summary = "Read the store through and check it",
+              .description = "Every page and index, the audit chain, the balance of the jobs, the "
+                             "lists' files.  vouchd may run.",
+              .examples = {"vouchctl store check", "vouchctl store check -o json"}},
+             check);
+  auto target = std::make_shared<std::string>();
+  store
+      .leaf({.name = "backup",
+             .summary = "Copy the store, consistently, while vouchd runs",
+             .description = "Control store, ledgers and lists with a manifest of their digests.  "
+                            "recipient.key is not included.",
+             .examples = {"vouchctl store backup ./vouch-backup",
+                          "vouchctl store backup ./vouch-backup --dry-run"}},
+            [target](Session& session) { return backup(session, *target); })
+      .required("FOLDER", *target, "the folder to make; it must not exist")
       .changes();
 }
 

@@ -12,6 +12,8 @@ constexpr std::string_view kPage = R"sql(
     FROM audit WHERE seq > :after ORDER BY seq LIMIT :max
 )sql";
 
+constexpr std::string_view kLastTime = "SELECT at_ms FROM audit ORDER BY seq DESC LIMIT 1";
+
 constexpr int kVerifyPage = 1000;
 
 struct HashedRow {
@@ -58,6 +60,10 @@ Result<void> ControlStore::verify_audit() {
     }
     if (page.size() < kVerifyPage) return {};
   }
+}
+
+Result<std::optional<WallTime>> ControlStore::last_audit_time() {
+  return first_row(database_.prepared(kLastTime), [](const Statement& row) { return row.wall(0); });
 }
 
 Result<void> ControlStore::record(const Actor& actor, std::string_view action,

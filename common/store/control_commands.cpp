@@ -26,6 +26,10 @@ constexpr std::string_view kOpen = R"sql(
    WHERE answered_ms IS NULL AND id > :after AND instance = :instance
    ORDER BY id LIMIT :max
 )sql";
+constexpr std::string_view kOfKind = R"sql(
+  SELECT id, kind, job, arguments, instance, operator, created_ms, expires_ms, answered_ms, answer
+    FROM command WHERE kind = :kind ORDER BY id DESC LIMIT :max
+)sql";
 constexpr std::string_view kAnswer = R"sql(
   UPDATE command SET answered_ms = :now_ms, answer = :answer
    WHERE id = :id AND answered_ms IS NULL
@@ -91,6 +95,11 @@ Result<std::vector<CommandRow>> ControlStore::open_commands(std::string_view ins
                       .bind(":instance", instance)
                       .bind(":after", after)
                       .bind(":max", std::int64_t{max}),
+                  read_command);
+}
+
+Result<std::vector<CommandRow>> ControlStore::commands_of(std::string_view kind, int max) {
+  return all_rows(database_.prepared(kOfKind).bind(":kind", kind).bind(":max", std::int64_t{max}),
                   read_command);
 }
 

@@ -234,6 +234,8 @@ class ControlStore {
   // Open commands of an instance with a greater id, in order; at most `max`.
   [[nodiscard]] Result<std::vector<CommandRow>> open_commands(std::string_view instance,
                                                               std::int64_t after, int max);
+  // The newest commands of a kind, newest first.
+  [[nodiscard]] Result<std::vector<CommandRow>> commands_of(std::string_view kind, int max);
   // The first answer stays.  No audit row and no new control version: the command has them, and
   // nothing that vouchd reads has changed.
   [[nodiscard]] Result<void> answer_command(std::int64_t id, std::string_view answer_json,
@@ -243,6 +245,8 @@ class ControlStore {
   [[nodiscard]] Result<std::int64_t> data_version();
   [[nodiscard]] Result<std::vector<AuditRow>> audit(std::int64_t after, int max);
   [[nodiscard]] Result<void> verify_audit();
+  // When anything was last changed; nothing in a store without rows.
+  [[nodiscard]] Result<std::optional<WallTime>> last_audit_time();
   // An audit row of its own, for what changes no table here ("stop", "start").
   [[nodiscard]] Result<void> record(const Actor&, std::string_view action,
                                     std::string_view object, std::string_view detail_json);
