@@ -23,19 +23,25 @@ constexpr std::size_t kFieldsBytesMax = 16 * 1024;
 constexpr std::array<std::string_view, 6> kOwnMembers = {
     "request_id", "recipient_id", "amount_minor", "currency", "campaign", "item"};
 
-// "2026-11-22T10:00+02:00": a definition is read for years, so no "yesterday" and no bare date.
-bool is_full_time(std::string_view text) {
-  constexpr std::string_view shape = "dddd-dd-ddTdd:dd";
-  if (text.size() <= shape.size()) return false;
+// Whether `text` begins with `shape`, where "d" stands for a digit; takes it away then.
+bool take_shape(std::string_view& text, std::string_view shape) {
+  if (text.size() < shape.size()) return false;
   for (std::size_t i = 0; i < shape.size(); ++i) {
     const bool fits = shape[i] == 'd' ? text[i] >= '0' && text[i] <= '9' : text[i] == shape[i];
     if (!fits) return false;
   }
-  const std::string_view zone =
-      text.substr(text.size() - 1) == "Z"
-          ? text.substr(text.size() - 1)
-          : text.substr(text.size() - std::min<std::size_t>(6, text.size()));
-  return zone == "Z" || zone[0] == '+' || zone[0] == '-';
+  text.remove_prefix(shape.size());
+  return true;
+}
+
+// "2026-11-22T10:00+02:00": a definition is read for years, so no "yesterday" and no bare date.
+bool is_full_time(std::string_view text) {
+  if (!take_shape(text, "dddd-dd-ddTdd:dd")) return false;
+  if (take_shape(text, ":dd")) {
+    (void)(take_shape(text, ".ddd") || take_shape(text, ".dd") || take_shape(text, ".d"));
+  }
+  return text == "Z" ||
+         ((take_shape(text, "+dd:dd") || take_shape(text, "-dd:dd")) && text.empty());
 }
 
 Result<std::optional<WallTime>> read_time(JsonReader& reader, const char* key) {

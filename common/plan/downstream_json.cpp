@@ -147,6 +147,19 @@ Json outcomes_json(const std::vector<OutcomeRule>& rules) {
   return out;
 }
 
+// A name, an IPv4 address, or an IPv6 address in brackets; whether it exists is not asked here.
+bool is_host(std::string_view host) {
+  const bool bracketed = host.starts_with('[') && host.ends_with(']');
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  const std::string_view more = bracketed ? ":." : "._-";
+  return !host.empty() && std::ranges::all_of(host, [&](char c) {
+    const bool digit = c >= '0' && c <= '9';
+    const char letter_end = bracketed ? 'f' : 'z';
+    const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    return digit || (lower >= 'a' && lower <= letter_end) || more.find(c) != std::string_view::npos;
+  });
+}
+
 // "10.0.0.0/8", "192.0.2.7", "2001:db8::/32".
 bool is_network(const std::string& text) {
   const auto slash = text.find('/');
@@ -274,9 +287,11 @@ Result<void> check_url(std::string_view url) {
   const auto refuse = [](std::string why) {
     return fail(Errc::invalid, std::move(why), "write https://host[:port]/path");
   };
-  if (url.size() > kUrlBytesMax || has_control_bytes(url) ||
-      url.find_first_of(" \"<>\\^`{|}#") != std::string_view::npos ||
-      !std::ranges::all_of(url, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
+  const auto allowed = [](char c) {
+    return c > 0x20 && c < 0x7f &&
+           std::string_view{"\"#<>\\^`{|}"}.find(c) == std::string_view::npos;
+  };
+  if (url.size() > kUrlBytesMax || !std::ranges::all_of(url, allowed)) {
     return refuse("a URL holds ASCII without blanks, quotes, braces or \"#\"; encode them as %xx");
   }
   const std::string_view scheme = url.starts_with("https://")  ? "https://"
@@ -288,12 +303,14 @@ Result<void> check_url(std::string_view url) {
   if (authority.find('@') != std::string_view::npos) {
     return refuse("a URL holds no user or password: name a bearer_file");
   }
-  const auto bracket = authority.find(']');  // of an IPv6 address
-  const auto colon = authority.find(':', bracket == std::string_view::npos ? 0 : bracket);
-  if (authority.substr(0, colon).empty()) return refuse("the URL has no host");
+  const auto colon = authority.find(':', authority.starts_with('[') ? authority.find(']') : 0);
+  if (!is_host(authority.substr(0, colon))) {
+    return refuse("the URL's host must be a name, an IPv4 address or an IPv6 one in brackets");
+  }
   if (colon != std::string_view::npos) {
-    const auto port = parse_integer(authority.substr(colon + 1));
-    if (!port || *port < 1 || *port > 65535) {
+    const std::string_view port = authority.substr(colon + 1);
+    const auto number = parse_integer(port);
+    if (!number || *number < 1 || *number > 65535 || port.size() > 5) {
       return refuse("the URL's port must be from 1 to 65535");
     }
   }

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include "common/files.hpp"
+#include "common/json.hpp"
 #include "common/plan/campaign.hpp"
 #include "common/plan/downstream.hpp"
 #include "common/text.hpp"
@@ -249,4 +251,27 @@ TEST_CASE("downstream: URLs that could be read in two ways are refused") {
   CHECK(message_of(parse_downstream(plain + "}")) ==
         "/url: plain http can be read and changed on its way");
   CHECK(parse_downstream(plain + R"(,"allow_http":true})"));
+}
+
+// schemas_test.py holds the JSON Schemas to the same samples, so that both accept alike.
+TEST_CASE("samples: the decoders accept what they should, and nothing else") {
+  struct Kind {
+    const char* file;
+    bool (*accepts)(std::string_view text);
+  };
+  const Kind kinds[] = {
+      {"campaign.json", [](std::string_view text) { return parse_campaign(text).has_value(); }},
+      {"downstream.json", [](std::string_view text) { return parse_downstream(text).has_value(); }},
+      {"outcomes.json", [](std::string_view text) { return parse_outcomes(text).has_value(); }},
+  };
+  for (const Kind& kind : kinds) {
+    const std::string path = std::string{VOUCH_SAMPLES} + "/" + kind.file;
+    const Json samples = parse_json(read_file(path, 1 << 20).value()).value();
+    REQUIRE(samples.size() > 50);
+    for (const Json& sample : samples) {
+      CAPTURE(kind.file);
+      CAPTURE(sample["sample"].get<std::string>());
+      CHECK(kind.accepts(sample["value"].dump()) == (sample["accept"] == "both"));
+    }
+  }
 }
