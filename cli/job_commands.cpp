@@ -9,6 +9,9 @@ void add_job_commands(CommandLine& line) {
   add_job_submit(job);
   add_job_views(job);
   add_job_wait(job);
+  add_job_changes(job);
+  add_job_rerun(job);
+  add_job_results(job);
 }
 
 }  // namespace vouch::cli

@@ -41,8 +41,17 @@ void add_order_arguments(Arguments& arguments, OrderOptions& options);
 // True when vouchd has carried it out; its refusal is the error.
 [[nodiscard]] Result<bool> order(Session& session, const JobView& view, const std::string& kind,
                                  const std::string& arguments_json, const OrderOptions& options);
-// Waits for vouchd to take a submission that stands in the store; says so when none runs.
-[[nodiscard]] Result<void> await_submission(Session& session, const JobView& view,
-                                            std::int64_t command, const OrderOptions& options);
+
+// What follows a submission that stands in the store: vouchd takes it, or it is said that none
+// runs; then it is printed, or waited for.
+struct AfterSubmission {
+  bool wait = false;
+  std::optional<Millis> timeout;
+  OrderOptions order;
+};
+void add_wait_arguments(Arguments& arguments, AfterSubmission& options);
+[[nodiscard]] Result<int> after_submission(Session& session,
+                                           const store::ControlStore::Submission& submitted,
+                                           const AfterSubmission& options);
 
 }  // namespace vouch::cli

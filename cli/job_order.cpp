@@ -21,6 +21,23 @@ std::string nobody_runs(const Session& session) {
   return "no vouchd runs for the instance \"" + session.instance() + "\"";
 }
 
+// Until vouchd has taken a submission, for as long as somebody may look at the screen.
+Result<void> await_taking(Session& session, const JobView& view, const OrderOptions& options) {
+  if (!session.daemon_runs()) {
+    session.out().note(nobody_runs(session) + ": the job is kept and begins when one runs");
+    return {};
+  }
+  if (options.no_wait) return {};
+  VOUCH_TRY(store::ControlStore * control, session.control());
+  VOUCH_TRY(const store::CommandRow submission, control->submission_of(view.row.id));
+  VOUCH_TRY(const auto answer, answer_in_time(session, submission.id));
+  if (!answer) {
+    session.out().note("vouchd has not taken the job within " + format_duration(kAnswerTimeout) +
+                       "; it is kept, and begins when vouchd takes it");
+  }
+  return {};
+}
+
 }  // namespace
 
 void add_order_arguments(Arguments& arguments, OrderOptions& options) {
@@ -53,19 +70,32 @@ Result<bool> order(Session& session, const JobView& view, const std::string& kin
   return false;
 }
 
-Result<void> await_submission(Session& session, const JobView& view, std::int64_t command,
-                              const OrderOptions& options) {
-  if (view.row.instance != session.instance() || !session.daemon_runs()) {
-    session.out().note(nobody_runs(session) + ": the job is kept and begins when one runs");
-    return {};
+void add_wait_arguments(Arguments& arguments, AfterSubmission& options) {
+  arguments.flag("--wait", options.wait, "wait until it is done, as `job wait` does")
+      .duration("--timeout", options.timeout, "with --wait: exit 8 after this time");
+  add_order_arguments(arguments, options.order);
+}
+
+Result<int> after_submission(Session& session, const store::ControlStore::Submission& submitted,
+                             const AfterSubmission& options) {
+  VOUCH_TRY(JobBoard board, JobBoard::open(session));
+  const std::string id = format_id(ObjectKind::job, submitted.job.id);
+  VOUCH_TRY(JobView view, board.find(id));
+  if (!view.progress && !view.refusal) {
+    VOUCH_CHECK(await_taking(session, view, options.order));
+    VOUCH_CHECK(board.refresh(view));
   }
-  if (options.no_wait) return {};
-  VOUCH_TRY(const auto answer, answer_in_time(session, command));
-  if (!answer) {
-    session.out().note("vouchd has not taken the job within " + format_duration(kAnswerTimeout) +
-                       "; it is kept, and begins when vouchd takes it");
+  if (view.refusal) return within(id, *view.refusal);
+  const char* done = submitted.existed ? "is there already" : "submitted";
+  if (!options.wait) {
+    VOUCH_CHECK(session.out().changed("job", done, summary_of(view)));
+    return 0;
   }
-  return {};
+  if (session.out().is_for_people()) session.out().note("job " + id + " " + done);
+  WaitOptions wait;
+  wait.jobs = {id};
+  wait.timeout = options.timeout;
+  return wait_for_jobs(session, wait);
 }
 
 }  // namespace vouch::cli

@@ -19,10 +19,8 @@ struct SubmitOptions {
   std::optional<std::int64_t> pilot;
   std::vector<std::string> tolerate;
   bool accept_late = false;
-  bool wait = false;
-  std::optional<Millis> timeout;
   std::optional<Millis> lock_wait;
-  OrderOptions order;
+  AfterSubmission after;
 };
 
 // All that is needed to submit, looked up.
@@ -366,27 +364,6 @@ void tell_obstacles(Session& session, const Submission& submission) {
   }
 }
 
-Result<int> finish(Session& session, const SubmitOptions& options,
-                   const store::ControlStore::Submission& submitted) {
-  VOUCH_TRY(JobBoard board, JobBoard::open(session));
-  const std::string id = format_id(ObjectKind::job, submitted.job.id);
-  VOUCH_TRY(JobView view, board.find(id));
-  if (!view.progress && !view.refusal) {
-    VOUCH_TRY(store::ControlStore * control, session.control());
-    VOUCH_TRY(const store::CommandRow command, control->submission_of(submitted.job.id));
-    VOUCH_CHECK(await_submission(session, view, command.id, options.order));
-    VOUCH_CHECK(board.refresh(view));
-  }
-  if (view.refusal) return within(id, *view.refusal);
-  const char* done = submitted.existed ? "is there already" : "submitted";
-  if (!options.wait) {
-    VOUCH_CHECK(session.out().changed("job", done, summary_of(view)));
-    return 0;
-  }
-  if (session.out().is_for_people()) session.out().note("job " + id + " " + done);
-  return wait_for_jobs(session, {.jobs = {id}, .timeout = options.timeout});
-}
-
 // The job that is there under the submit key, if it asked for the same.
 Result<bool> is_there_already(Session& session, const Submission& submission) {
   VOUCH_TRY(store::ControlStore * control, session.control());
@@ -454,7 +431,7 @@ Result<int> submit(Session& session, SubmitOptions options) {
   VOUCH_TRY(const store::Actor actor, session.actor());
   VOUCH_TRY(const auto submitted, control->submit_job(actor, submission.job, session.random()));
   lock.reset();
-  return finish(session, options, submitted);
+  return after_submission(session, submitted, options.after);
 }
 
 void add_arguments(Arguments& arguments, SubmitOptions& options) {
@@ -479,11 +456,9 @@ void add_arguments(Arguments& arguments, SubmitOptions& options) {
               "refuse a list with fewer good rows (exit 7)")
       .list("--tolerate", "STATE=PART", options.tolerate,
             "what `job wait` calls a success all the same: declined=2%,skipped=100%")
-      .flag("--wait", options.wait, "wait until it is done, as `job wait` does")
-      .duration("--timeout", options.timeout, "with --wait: exit 8 after this time")
       .duration("--lock-wait", options.lock_wait,
                 "wait this long for another run under the same submit key");
-  add_order_arguments(arguments, options.order);
+  add_wait_arguments(arguments, options.after);
   add_import_arguments(arguments, options.import);
   arguments.changes();
 }

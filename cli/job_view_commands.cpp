@@ -3,7 +3,7 @@
 
 #include "cli/job_blocks.hpp"
 #include "cli/job_commands.hpp"
-#include "cli/job_forecast.hpp"
+#include "cli/job_outlook.hpp"
 #include "cli/job_verdict.hpp"
 #include "common/json.hpp"
 #include "common/text.hpp"
@@ -13,7 +13,6 @@ namespace {
 
 constexpr Millis kWatchOnTerminal{1'000};
 constexpr Millis kWatchElsewhere{10'000};
-constexpr double kPaceMin = 0.01;  // slower than that says nothing about an end
 
 struct ListOptions {
   std::string campaign, client, state;
@@ -45,52 +44,6 @@ Result<int> list(Session& session, ListOptions options) {
   }
   listing.end("no such job; submit one with `vouchctl job submit`");
   return 0;
-}
-
-std::int64_t remaining_of(const store::JobProgress& job) {
-  std::int64_t open = job.not_planned();
-  for (int i = 0; i < static_cast<int>(IssuanceState::held); ++i) {
-    open += job.by_state[static_cast<std::size_t>(i)];
-  }
-  return open;
-}
-
-struct Outlook {
-  JobPace pace;
-  std::optional<WallTime> end;
-  std::vector<store::DownstreamRow> downstreams;
-};
-
-// By the pace of the last seconds; before there is one, by the rates in force.
-Result<Outlook> outlook_of(Session& session, JobBoard& board, const JobView& view) {
-  VOUCH_TRY(store::ControlStore * control, session.control());
-  VOUCH_TRY(const plan::Campaign campaign,
-            control->campaign_version(view.row.campaign, view.row.campaign_version));
-  Outlook out;
-  VOUCH_TRY(out.downstreams, downstreams_of(*control, campaign));
-  if (!view.progress || view.is_at_rest()) return out;
-  VOUCH_TRY(store::LedgerView * ledger, board.ledger(view.row.instance));
-  VOUCH_TRY(out.pace, pace_of(*ledger, *view.progress, session.now()));
-  const std::int64_t remaining = remaining_of(*view.progress);
-  if (view.progress->state == JobState::paused) return out;
-  if (out.pace.settled_per_second > kPaceMin) {
-    const double seconds = static_cast<double>(remaining) / out.pace.settled_per_second;
-    out.end = session.now() + Millis{static_cast<std::int64_t>(seconds * 1000)};
-    return out;
-  }
-  std::vector<LaneLoad> loads;
-  for (const store::DownstreamRow& row : out.downstreams) {
-    const auto items = std::count_if(
-        campaign.items.begin(), campaign.items.end(),
-        [&](const plan::Item& item) { return item.downstream == row.definition.name; });
-    loads.push_back({row.definition.name,
-                     plan::target_rate(row.warning_rate),
-                     remaining * items / static_cast<std::int64_t>(campaign.items.size()),
-                     {}});
-  }
-  const WallTime begin = std::max(session.now(), view.row.options.start_at.value_or(session.now()));
-  out.end = begin + time_needed(loads, view.row.options.rate);
-  return out;
 }
 
 Value rates_value(const Outlook& outlook, bool for_people) {

@@ -19,6 +19,8 @@ constexpr void (*kCommands[])(CommandLine&) = {
     add_client_commands,
     add_downstream_commands,
     add_campaign_commands,
+    add_recipients_commands,
+    add_job_commands,
     add_log_commands,
     add_stop_commands,
     add_doctor_commands,
