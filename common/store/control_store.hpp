@@ -99,8 +99,8 @@ struct JobOptions {
   std::optional<WallTime> start_at;
   std::optional<WallTime> finish_by;
   std::optional<std::int64_t> pilot;
-  std::uint64_t occurrence = 0;     // from once_per and for_date; unused under OncePer::column
-  std::string for_date;             // as given or derived, "2026-11-22"
+  std::uint64_t occurrence = 0;  // from once_per and for_date; unused under OncePer::column
+  std::string for_date;          // as given or derived, "2026-11-22"
   std::vector<std::string> rerun_states;
   std::vector<std::string> tolerate;  // "declined=2%": what `job wait` counts as success
 };
@@ -121,9 +121,13 @@ struct JobRow {
   std::string submitted_by{};
 };
 
-// What vouchctl asks of vouchd.  Kinds: "submit" (job), "pause", "resume", "cancel"
-// {"settle_by_repeat":bool,"reason":text}, "update" {"rate":..,"finish_by":..}, "issue" (a single issuance)
-// {"campaign","client","recipient_id","attributes":{},"idempotency_key"}, "test_downstream" {"downstream":name}.
+// What vouchctl asks of vouchd.  Kinds and their arguments:
+//   submit, pause, resume   a job; {"reason":text}
+//   cancel                  {"settle_by_repeat":bool,"reason":text}
+//   update                  {"rate":..,"finish_by":..}
+//   issue                   a single issuance:
+//                           {"campaign","client","recipient_id","attributes":{},"idempotency_key"}
+//   test_downstream         {"downstream":name}
 struct CommandRow {
   std::int64_t id = 0;
   std::string kind{};
@@ -248,8 +252,8 @@ class ControlStore {
   // When anything was last changed; nothing in a store without rows.
   [[nodiscard]] Result<std::optional<WallTime>> last_audit_time();
   // An audit row of its own, for what changes no table here ("stop", "start").
-  [[nodiscard]] Result<void> record(const Actor&, std::string_view action,
-                                    std::string_view object, std::string_view detail_json);
+  [[nodiscard]] Result<void> record(const Actor&, std::string_view action, std::string_view object,
+                                    std::string_view detail_json);
   [[nodiscard]] Database& database() { return database_; }
 
  private:

@@ -33,9 +33,9 @@ struct JobProgress {
   std::string pause_detail;
   std::int64_t rows_accepted = 0;  // of the list
   int items = 0;
-  std::int64_t rows_planned = 0;   // rows looked at so far
-  std::int64_t repeats = 0;        // issuances held by another job already
-  std::int64_t moved = 0;          // taken over by a rerun
+  std::int64_t rows_planned = 0;  // rows looked at so far
+  std::int64_t repeats = 0;       // issuances held by another job already
+  std::int64_t moved = 0;         // taken over by a rerun
   std::array<std::int64_t, kIssuanceStates> by_state{};
   std::int64_t issued_minor = 0;
   std::optional<std::int64_t> pilot_left;
@@ -68,12 +68,12 @@ struct EventRow {
   std::int64_t seq = 0;
   WallTime at;
   EventKind kind = EventKind::attempt;
-  ObjectId job = 0;                 // 0: none
+  ObjectId job = 0;  // 0: none
   std::optional<IssuanceKey> key;
   std::optional<int> round, from_state, to_state, outcome, http_status, transport, sends;
   std::optional<std::int64_t> duration_us;
   std::string reference, detail;
-  std::string reply_digest;         // hex
+  std::string reply_digest;  // hex
   std::optional<std::int64_t> prev_seq;
 };
 
@@ -95,12 +95,13 @@ class LedgerView {
     std::optional<IssuanceKey> next_after;
   };
   struct Filter {
-    ObjectId job = 0;                     // 0: any
+    ObjectId job = 0;  // 0: any
     std::optional<IssuanceState> state;
   };
   [[nodiscard]] Result<Page> page(ObjectId campaign, const std::optional<IssuanceKey>& after,
                                   const Filter& filter, int rows_max = kPageRows);
-  // Of one job, those in a state that has an index: held, declined, failed, cancelled, expired, skipped.
+  // Of one job, those in a state that has an index: held, declined, failed, cancelled, expired,
+  // skipped.
   [[nodiscard]] Result<std::vector<IssuanceRow>> unissued(ObjectId job, IssuanceState state,
                                                           const std::optional<IssuanceKey>& after,
                                                           int rows_max = kPageRows);

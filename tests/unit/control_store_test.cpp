@@ -274,7 +274,8 @@ TEST_CASE("jobs: options are stored as they were asked for") {
 TEST_CASE("jobs: options change, the submission they came from does not") {
   World world;
   ControlStore store = world.filled();
-  const auto job = store.submit_job(kJo, World::job_row(store, "k", "d1"), world.random).value().job;
+  const auto job =
+      store.submit_job(kJo, World::job_row(store, "k", "d1"), world.random).value().job;
   JobOptions options = job.options;
   options.rate = 12.5;
   REQUIRE(store.update_job_options({kJo.operator_name, kNow, true}, job.id, options));
