@@ -1,8 +1,10 @@
 #include "daemon/config.hpp"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <sstream>
 
+#include "common/environment.hpp"
 #include "common/text.hpp"
 
 namespace vouch::daemon {
@@ -36,10 +38,8 @@ CLI::Option* add_duration(CLI::App& app, const std::string& name, Millis& target
 
 void add_options(CLI::App& app, Config& config) {
   app.add_option("--store", config.store, "Folder of the store")
-      ->envname("VOUCH_STORE")
       ->capture_default_str();
   app.add_option("--instance", config.instance, "Name of this daemon and of its ledger")
-      ->envname("VOUCH_INSTANCE")
       ->check(CLI::Validator(
           [](std::string& text) {
             const auto checked = plan::check_name("instance", text);
@@ -49,25 +49,26 @@ void add_options(CLI::App& app, Config& config) {
       ->capture_default_str();
   app.add_option("--admin-listen", config.admin_listen,
                  "Where /livez, /readyz and /metrics are: ADDRESS:PORT, unix:/PATH or none")
-      ->envname("VOUCH_ADMIN_LISTEN")
       ->capture_default_str();
   app.add_option("--admin-port-file", config.admin_port_file,
                  "File that receives the port once it is bound");
   app.add_option("--anchor-file", config.anchor_file,
-                 "File, best on another disk, that tells how far the ledger has come")
-      ->envname("VOUCH_ANCHOR_FILE");
+                 "File, best on another disk, that tells how far the ledger has come");
   app.add_option("--notify-command", config.notify_command,
                  "Program that is run with one JSON object on its standard input when a person "
-                 "should know")
-      ->envname("VOUCH_NOTIFY_COMMAND");
-  const std::map<std::string, log::Format> formats = {
-      {"auto", log::Format::automatic}, {"text", log::Format::text}, {"json", log::Format::json}};
-  app.add_option("--log-format", config.log_format, "auto, text or json")
-      ->transform(CLI::CheckedTransformer(formats))
-      ->envname("VOUCH_LOG_FORMAT");
+                 "should know");
+  app.add_option_function<std::string>(
+         "--log-format",
+         [&config](const std::string& word) {
+           config.log_format = word == "text"   ? log::Format::text
+                               : word == "json" ? log::Format::json
+                                                : log::Format::automatic;
+         },
+         "How to log: json lines, text, or auto: text on a terminal")
+      ->check(CLI::IsMember({"auto", "text", "json"}))
+      ->default_str("auto");
   app.add_option("--log-level", config.log_level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
-      ->envname("VOUCH_LOG_LEVEL")
       ->capture_default_str();
   app.add_flag("--accept-older-ledger", config.accept_older_ledger,
                "Go on with a ledger that is older than its anchor")
@@ -97,6 +98,36 @@ void add_tuning(CLI::App& app, Config& config) {
       ->group("Pace and patience");
 }
 
+struct Variable {
+  const char* name;
+  const char* option;
+};
+constexpr Variable kVariables[] = {
+    {"VOUCH_STORE", "--store"},
+    {"VOUCH_INSTANCE", "--instance"},
+    {"VOUCH_ADMIN_LISTEN", "--admin-listen"},
+    {"VOUCH_ANCHOR_FILE", "--anchor-file"},
+    {"VOUCH_NOTIFY_COMMAND", "--notify-command"},
+    {"VOUCH_LOG_FORMAT", "--log-format"},
+    {"VOUCH_LOG_LEVEL", "--log-level"},
+};
+
+// The command line, with what the environment says put in where no flag says otherwise: CLI11
+// itself would let the file go before the environment.  In reverse, as CLI11 takes it.
+std::vector<std::string> arguments(int argc, const char* const* argv) {
+  std::vector<std::string> all(argv + 1, argv + argc);
+  for (const Variable& variable : kVariables) {
+    const std::string option = variable.option;
+    const bool given = std::any_of(all.begin(), all.end(), [&](const std::string& word) {
+      return word == option || word.starts_with(option + "=");
+    });
+    const auto value = environment(variable.name);
+    if (!given && value) all.push_back(option + "=" + *value);
+  }
+  std::reverse(all.begin(), all.end());
+  return all;
+}
+
 // CLI11 lists unknown keys of the file; the neighbour is ours.
 std::string with_neighbour(const CLI::App& app, const std::string& message) {
   std::vector<std::string> known;
@@ -114,7 +145,7 @@ std::string with_neighbour(const CLI::App& app, const std::string& message) {
 
 tl::expected<Config, EarlyExit> read_config(int argc, const char* const* argv) {
   Config config;
-  CLI::App app{"The daemon of Vouch: drains jobs with paced, re-entrant calls"};
+  CLI::App app{"The daemon of Vouch: drains jobs with paced, re-entrant calls", "vouchd"};
   app.footer(kFooter);
   app.set_config("--config", kSystemFile, "Configuration file");
   app.allow_config_extras(CLI::config_extras_mode::error);
@@ -126,7 +157,7 @@ tl::expected<Config, EarlyExit> read_config(int argc, const char* const* argv) {
       ->configurable(false);
   app.add_flag("--version", version, "Print the version")->configurable(false);
   try {
-    app.parse(argc, argv);
+    app.parse(arguments(argc, argv));
   } catch (const CLI::ParseError& error) {
     std::ostringstream out;
     std::ostringstream err;

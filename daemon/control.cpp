@@ -80,9 +80,9 @@ Result<void> Control::refresh(bool force) {
     const auto snapshot = definitions_.snapshot(jobs, ++serial_);
     parts_.board.publish(snapshot);
     notice_changes(jobs);
-    notice_late(*snapshot, jobs);
     parts_.intake.wake();
   }
+  notice_late(*parts_.board.read(), jobs);
   jobs_ = std::move(jobs);
   return {};
 }
@@ -204,6 +204,7 @@ Result<void> Control::carry_out_single(const store::CommandRow& command) {
                                   .recipient_id = {},
                                   .amounts = {}};
   if (!request.job.blocked.empty()) return fail(Errc::conflict, request.job.blocked);
+  if (!request.job.ended.empty()) return fail(Errc::conflict, request.job.ended);
   const WallTime now = parts_.clock.wall_now();
   const plan::Campaign& campaign = of->definition;
   if ((campaign.not_before && now < *campaign.not_before) ||
@@ -291,7 +292,10 @@ void Control::notice_changes(const std::vector<data::JobRecord>& jobs) {
     const bool gone = std::none_of(jobs.begin(), jobs.end(), [&](const auto& job) {
       return job.number == old.number;
     });
-    if (gone) parts_.notifier.tell("done", format_id(ObjectKind::job, old.id), "");
+    if (!gone) continue;
+    const auto end = reader_.job_state(old.number);
+    parts_.notifier.tell(std::string{name_of(end.value_or(JobState::done))},
+                         format_id(ObjectKind::job, old.id), "");
   }
 }
 

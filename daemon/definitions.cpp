@@ -214,7 +214,7 @@ std::string Definitions::blocked(const data::JobNow& now, const store::JobRow* r
                      (stop.scope == "client" && stop.name == client_name && !client_name.empty());
     if (hit) return "stopped: " + stop.reason;
   }
-  if (of != nullptr && of->state != "active") return "the campaign is " + of->state;
+  if (of != nullptr && of->state == "paused") return "the campaign is paused";
   if (client != clients_.end() && client->second.paused) {
     return "client " + client_name + " is paused";
   }
@@ -238,6 +238,7 @@ data::JobNow Definitions::single_job(const store::CampaignRow& of) const {
   fill_campaign(now, of.id, of.version);
   now.finish_by = of.definition.not_after;
   now.blocked = blocked(now, nullptr);
+  if (of.state == "ended") now.ended = "the campaign has ended";
   return now;
 }
 
@@ -271,6 +272,7 @@ std::shared_ptr<const data::Snapshot> Definitions::snapshot(
     now.settle_by_repeat = record.settle_by_repeat;
     now.finish_by = earlier(now.finish_by, now.campaign->not_after);
     now.blocked = blocked(now, row);
+    if (of->state == "ended") now.ended = "the campaign has ended";
     snapshot->jobs.emplace(record.number, std::move(now));
   }
   return snapshot;

@@ -1,7 +1,7 @@
 // vouchd: the daemon of Vouch.  main is a list of steps.
 #include <malloc.h>
 #include <signal.h>
-#include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -105,6 +105,7 @@ int main(int argc, char** argv) {
   }
   if (config->action == daemon::Config::Action::check) return 0;
   const sigset_t signals = block_signals();
+  umask(0027);  // the group may read, others nothing
   // Rows are made on one thread and freed on another: two arenas keep that from growing.
   mallopt(M_ARENA_MAX, 2);
 

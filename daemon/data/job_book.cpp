@@ -7,12 +7,14 @@ namespace {
 
 constexpr std::string_view kJobColumns = R"sql(
   SELECT number, id, campaign, kind, state, pause_reason, pause_detail, ranges, start_range,
-         ranges_planned, rows_accepted, items, pilot_left, settle_by_repeat
+         ranges_planned, rows_accepted, items, pilot_left, settle_by_repeat,
+         started_ms IS NOT NULL
     FROM job WHERE state NOT IN (4, 6, 7)
 )sql";
 constexpr std::string_view kJobById = R"sql(
   SELECT number, id, campaign, kind, state, pause_reason, pause_detail, ranges, start_range,
-         ranges_planned, rows_accepted, items, pilot_left, settle_by_repeat
+         ranges_planned, rows_accepted, items, pilot_left, settle_by_repeat,
+         started_ms IS NOT NULL
     FROM job WHERE id = :id
 )sql";
 constexpr std::string_view kJobSums = R"sql(
@@ -93,6 +95,7 @@ JobRecord read_job(const store::Statement& row) {
   job.items = static_cast<int>(row.integer(11));
   job.pilot_left = row.integer_or_null(12);
   job.settle_by_repeat = row.integer(13) != 0;
+  job.has_started = row.integer(14) != 0;
   return job;
 }
 
@@ -194,6 +197,7 @@ Result<JobRecord*> JobBook::create(JobRecord record, WallTime now) {
 Result<void> JobBook::set_state(JobRecord& job, JobState state, PauseReason reason,
                                 std::string_view words, WallTime now) {
   job.state = state;
+  job.has_started = job.has_started || state == JobState::running;
   job.pause_reason = reason;
   job.pause_detail = state == JobState::paused ? std::string{words} : std::string{};
   VOUCH_CHECK(database_.prepared(kSetState)

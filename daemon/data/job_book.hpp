@@ -44,6 +44,7 @@ struct JobRecord {
   int items = 0;
   std::optional<std::int64_t> pilot_left;
   bool settle_by_repeat = false;
+  bool has_started = false;
   bool cancel_asked = false;  // in memory: it is over as `cancelled`, not as `done`
   StateCounts by_state{};
   bool changed = false;

@@ -97,9 +97,14 @@ Result<void> LedgerWriter::apply(ChangeJob& message) {
   }
   switch (message.action) {
     case JobAction::start:
+      VOUCH_CHECK(jobs_.set_state(*job, JobState::running, PauseReason::none, message.words, now_));
+      break;
     case JobAction::resume:
       if (job->pause_reason == PauseReason::pilot) job->pilot_left.reset();
-      VOUCH_CHECK(jobs_.set_state(*job, JobState::running, PauseReason::none, message.words, now_));
+      // One that was paused before its time goes back to waiting for it.
+      VOUCH_CHECK(jobs_.set_state(*job,
+                                  job->has_started ? JobState::running : JobState::scheduled,
+                                  PauseReason::none, message.words, now_));
       break;
     case JobAction::pause:
       VOUCH_CHECK(jobs_.set_state(*job, JobState::paused, message.reason, message.words, now_));

@@ -5,10 +5,12 @@ namespace {
 
 constexpr std::string_view kOpenJobs = R"sql(
   SELECT number, id, campaign, kind, state, pause_reason, pause_detail, ranges, start_range,
-         ranges_planned, rows_accepted, items, pilot_left, settle_by_repeat
+         ranges_planned, rows_accepted, items, pilot_left, settle_by_repeat,
+         started_ms IS NOT NULL
     FROM job WHERE state NOT IN (4, 6, 7) ORDER BY number
 )sql";
 constexpr std::string_view kLastEvent = "SELECT ifnull(max(seq), 0) FROM event";
+constexpr std::string_view kJobState = "SELECT state FROM job WHERE number = :job";
 constexpr std::string_view kApplied = "SELECT answer FROM applied_command WHERE id = :id";
 constexpr std::string_view kRanges =
     "SELECT range, planned_to, planned_all FROM job_range WHERE job = :job";
@@ -79,6 +81,7 @@ JobRecord read_job(const store::Statement& row) {
   job.items = static_cast<int>(row.integer(11));
   job.pilot_left = row.integer_or_null(12);
   job.settle_by_repeat = row.integer(13) != 0;
+  job.has_started = row.integer(14) != 0;
   return job;
 }
 
@@ -115,6 +118,13 @@ Result<std::int64_t> LedgerReader::last_event() {
   VOUCH_TRY(const auto last, first(database_.prepared(kLastEvent),
                                    [](const store::Statement& row) { return row.integer(0); }));
   return last.value_or(0);
+}
+
+Result<JobState> LedgerReader::job_state(std::int64_t job) {
+  VOUCH_TRY(const auto state, first(database_.prepared(kJobState).bind(":job", job),
+                                    [](const store::Statement& row) { return row.integer(0); }));
+  if (!state) return fail(Errc::not_found, "no job " + std::to_string(job));
+  return static_cast<JobState>(*state);
 }
 
 Result<std::optional<std::string>> LedgerReader::applied(std::int64_t command) {

@@ -55,6 +55,7 @@ class LedgerReader {
   // Jobs that are not over.
   [[nodiscard]] Result<std::vector<JobRecord>> open_jobs();
   [[nodiscard]] Result<std::int64_t> last_event();
+  [[nodiscard]] Result<JobState> job_state(std::int64_t job);
   [[nodiscard]] Result<std::optional<std::string>> applied(std::int64_t command);
   [[nodiscard]] Result<std::map<std::int32_t, RangeCursor>> ranges(std::int64_t job);
 

@@ -61,12 +61,13 @@ struct JobNow {
   bool settle_by_repeat = false;
   ObjectId rerun_of = 0;
   std::vector<IssuanceState> rerun_states;
-  std::string blocked;  // why no call may start although the job runs: "client shop is paused"
+  std::string blocked;  // why no call at all may start: "downstream coupons is paused"
+  std::string ended;    // why nothing new may start, but doubt is settled: the campaign has ended
 
   [[nodiscard]] std::size_t items_count() const { return item_downstreams.size(); }
   // Whether a call of this job may start now.
   [[nodiscard]] bool may_start() const {
-    return state == JobState::running && blocked.empty();
+    return state == JobState::running && blocked.empty() && ended.empty();
   }
   // Whether rows that may have been executed are repeated.
   [[nodiscard]] bool may_settle() const {

@@ -16,9 +16,6 @@ using data::Intent;
 constexpr Millis kSweep{50};
 constexpr Millis kPublish{100};
 
-// What is kept of the calls in flight for singles: a tenth, at least two.
-int bulk_window(int window) { return std::max(1, window - std::max(2, window / 10)); }
-
 bool is_setup(Outcome outcome) {
   return outcome == Outcome::setup || outcome == Outcome::unknown_setup;
 }
@@ -143,7 +140,7 @@ void Engine::settle(Call call, const wire::HttpEnd& end, Instant now) {
 
   ++lane.view.outcomes[static_cast<std::size_t>(judged.outcome)];
   if (end.sends > 1) ++lane.view.resends_stopped;
-  if (judged.answered) lane.note_latency(end.duration_us);
+  lane.note_duration(end.duration_us, judged.answered);
   if (judged.outcome == Outcome::issued || judged.outcome == Outcome::declined) {
     lane.last_success = attempt.at;
     lane.breaker.ended(true, now);
@@ -222,6 +219,7 @@ std::string Engine::forbidden(const Intent& intent, WallTime now) const {
   if (intent.doubt_since) return job->may_settle() ? "" : "the job is paused";
   if (job->finish_by && now >= *job->finish_by) return "finish_by has passed";
   if (!job->blocked.empty()) return job->blocked;
+  if (!job->ended.empty()) return job->ended;
   return job->may_start() ? "" : "the job is " + std::string{name_of(job->state)};
 }
 
@@ -277,9 +275,10 @@ void Engine::start_calls(Lane& lane, Instant now) {
   if (lane.empty()) return;
   const WallTime wall = clock_.wall_now();
   const int window = lane.window();
+  const int bulk = lane.bulk_window();
   while (!lane.empty() && lane.in_flight < window && in_flight_ < settings_.calls_max &&
          lane.pacer.room(now) > 0 && lane.breaker.may_start(now)) {
-    std::optional<Intent> next = lane.take_best(now, lane.in_flight < bulk_window(window));
+    std::optional<Intent> next = lane.take_best(now, lane.in_flight < bulk);
     if (!next) return;
     ++released_[{next->downstream, next->job_number}];
     if (std::string why = forbidden(*next, wall); !why.empty()) {
@@ -316,7 +315,7 @@ Instant Engine::next_due(Instant now) const {
   if (draining_.load(std::memory_order_acquire) || !health_.store_ok()) return due;
   for (const auto& [id, lane] : lanes_) {
     // What has no room waits for an answer, not for a time.
-    const int room = lane.has_singles() ? lane.window() : bulk_window(lane.window());
+    const int room = lane.has_singles() ? lane.window() : lane.bulk_window();
     if (lane.empty() || lane.in_flight >= room || in_flight_ >= settings_.calls_max) continue;
     due = std::min(due, std::max({lane.pacer.ready_at(now), lane.breaker.ready_at(now),
                                   lane.jobs_ready_at(now)}));

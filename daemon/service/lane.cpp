@@ -86,12 +86,20 @@ void Lane::take_out(const Test& test,
 
 int Lane::window() const {
   const int most = view.in_flight_max;
-  if (view.median_us == 0) return most;  // nothing measured yet
-  const double wanted = 1.5 * pacer.rate() * static_cast<double>(view.median_us) / 1e6;
-  return std::clamp(static_cast<int>(std::min(wanted, 1e6)), std::min(4, most), most);
+  if (mean_us_ == 0) return most;  // nothing measured yet
+  const double wanted = 2.0 * pacer.rate() * mean_us_ / 1e6;
+  return std::clamp(static_cast<int>(std::min(wanted, 1e6)), std::min(kWindowMin, most), most);
 }
 
-void Lane::note_latency(std::int64_t duration_us) {
+int Lane::bulk_window() const {
+  const int all = window();
+  return std::max(1, all - std::max(2, all / 10));
+}
+
+void Lane::note_duration(std::int64_t duration_us, bool answered) {
+  const auto duration = static_cast<double>(std::max<std::int64_t>(1, duration_us));
+  mean_us_ = mean_us_ == 0 ? duration : mean_us_ + (duration - mean_us_) / 256;
+  if (!answered) return;
   const auto bucket =
       std::lower_bound(kLatencyBoundsUs.begin(), kLatencyBoundsUs.end(), duration_us);
   ++view.latency[static_cast<std::size_t>(bucket - kLatencyBoundsUs.begin())];

@@ -28,6 +28,9 @@ inline constexpr std::array<std::int64_t, 14> kLatencyBoundsUs = {
     500,    1'000,   2'500,   5'000,     10'000,    25'000,    50'000,
     100'000, 250'000, 500'000, 1'000'000, 2'500'000, 5'000'000, 10'000'000};
 
+// A window smaller than this is filled by a few lost answers.
+inline constexpr int kWindowMin = 16;
+
 // What a downstream has seen; read by others through Engine::view().
 struct LaneView {
   ObjectId downstream = 0;
@@ -75,9 +78,13 @@ class Lane {
   void take_out(const Test& test,
                 const std::function<void(data::Intent, std::string)>& taken);
 
-  // Little's law: enough calls in flight for rate x latency, with half again as much.
+  // Calls that may be in flight: by Little's law rate x time in flight, twice that for its
+  // spread, at least kWindowMin, at most what the downstream allows.
   [[nodiscard]] int window() const;
-  void note_latency(std::int64_t duration_us);
+  // The same for calls of lists: a tenth, at least two, is kept for singles.
+  [[nodiscard]] int bulk_window() const;
+  // How long a call was out; `answered` ones make the latency that is shown.
+  void note_duration(std::int64_t duration_us, bool answered);
 
  private:
   struct JobRows {
@@ -89,6 +96,7 @@ class Lane {
   std::deque<data::Intent> singles_;
   std::map<std::int64_t, JobRows> jobs_;
   std::uint64_t clock_ = 0;  // virtual time of the last start
+  double mean_us_ = 0;       // time in flight, lost answers included
   int ready_ = 0;
 };
 

@@ -39,7 +39,11 @@ class PointerReader final : public Sax {
   bool key(string_t& name) override {
     path_.resize(levels_.back().path_bytes);
     path_ += '/';
-    path_ += name;
+    for (const char c : name) {  // as a JSON pointer writes it (RFC 6901)
+      if (c == '~') path_ += "~0";
+      else if (c == '/') path_ += "~1";
+      else path_ += c;
+    }
     return true;
   }
   bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override {

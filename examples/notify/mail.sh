@@ -16,7 +16,7 @@ event=$(cat)
 
 # One word of what it is about, then every field as a line: a field that is new tomorrow is in the
 # mail without a change here.
-subject=$(jq -r '"vouch: " + ([.kind, .job, .campaign, .downstream]
+subject=$(jq -r '"vouch: " + ([.kind, .subject]
   | map(select(. != null) | tostring | gsub("[[:cntrl:]]"; " ")) | join(" "))' <<<"$event")
 body=$(jq -r 'to_entries[] | "\(.key): \(.value | if type == "string" then . else tojson end)"' \
   <<<"$event")
