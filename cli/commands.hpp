@@ -13,6 +13,8 @@ void add_downstream_commands(CommandLine& line);
 void add_campaign_commands(CommandLine& line);
 void add_recipients_commands(CommandLine& line);
 void add_job_commands(CommandLine& line);
+void add_issuance_commands(CommandLine& line);
+void add_explain_commands(CommandLine& line);  // explain
 void add_log_commands(CommandLine& line);     // log
 void add_stop_commands(CommandLine& line);    // stop, start
 void add_doctor_commands(CommandLine& line);  // doctor

@@ -21,6 +21,8 @@ constexpr void (*kCommands[])(CommandLine&) = {
     add_campaign_commands,
     add_recipients_commands,
     add_job_commands,
+    add_issuance_commands,
+    add_explain_commands,
     add_log_commands,
     add_stop_commands,
     add_doctor_commands,
