@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <iostream>
@@ -163,7 +164,7 @@ class Output {
   std::string text;
 
  private:
-  static constexpr std::size_t kBufferBytes = 256 * 1024;
+  static constexpr std::size_t kBufferBytes = std::size_t{256} * 1024;
 
   static bool write_all(std::string_view bytes) {
     while (!bytes.empty()) {
@@ -435,7 +436,7 @@ Result<std::uint64_t> parse_share(std::string_view text) {
   if (error != std::errc{} || end != number.data() + number.size() || value < 0 || value > 1) {
     return fail(Errc::usage, "\"" + std::string{text} + "\" is not a share: write 0.5% or 0.005");
   }
-  return static_cast<std::uint64_t>(value * 1e6 + 0.5);
+  return static_cast<std::uint64_t>(std::llround(value * 1e6));
 }
 
 struct Mess {

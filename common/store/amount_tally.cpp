@@ -8,7 +8,7 @@
 namespace vouch::store {
 namespace {
 
-constexpr std::size_t kInMemoryMax = 64 * 1024;
+constexpr std::size_t kInMemoryMax = std::size_t{64} * 1024;
 // Two halves of 20 bits hold every amount.
 constexpr int kHalfBits = 20;
 constexpr std::uint64_t kHalfMask = (1U << kHalfBits) - 1;

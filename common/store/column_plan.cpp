@@ -42,32 +42,43 @@ std::string nearest_name(std::string_view wanted, const std::vector<std::string>
   return nearest(wanted, names);
 }
 
-// Another delimiter which would give the header a recipient column.
-std::string_view better_delimiter(const ColumnPlan& plan, const ImportRequest& request) {
-  if (plan.columns.size() != 1) return {};
+// True for the column that is, or is mapped to, the recipient's; quotes around it do not count.
+bool names_recipient(std::string_view name, const ImportRequest& request) {
+  name = trim_blanks(name);
+  if (name.size() > 1 && name.front() == '"' && name.back() == '"') {
+    name = name.substr(1, name.size() - 2);
+  }
+  const auto is_mapped = [&](const ColumnMapping& mapping) {
+    return mapping.ours == kRecipientIdColumn && mapping.partner == name;
+  };
+  return name == kRecipientIdColumn ||
+         std::any_of(request.mappings.begin(), request.mappings.end(), is_mapped);
+}
+
+// A header that is one column, but would be several, the recipient's among them, with another
+// delimiter.  Asked before all else, since such a line looks wrong in other ways too.
+Result<void> check_delimiter(const CsvRecord& header, const ImportRequest& request) {
+  if (header.fields.size() != 1) return {};
   for (const NamedDelimiter& delimiter : kDelimiters) {
-    if (delimiter.letter == request.delimiter) continue;
-    for (const std::string_view piece : split(plan.columns[0].name, delimiter.letter)) {
-      const std::string_view name = trim_blanks(piece);
-      const bool is_mapped = std::any_of(
-          request.mappings.begin(), request.mappings.end(), [&](const ColumnMapping& mapping) {
-            return mapping.ours == kRecipientIdColumn && mapping.partner == name;
-          });
-      if (name == kRecipientIdColumn || is_mapped) return delimiter.name;
-    }
+    const auto pieces = split(header.fields[0], delimiter.letter);
+    const bool is_better = delimiter.letter != request.delimiter && pieces.size() > 1 &&
+                           std::any_of(pieces.begin(), pieces.end(), [&](std::string_view piece) {
+                             return names_recipient(piece, request);
+                           });
+    if (!is_better) continue;
+    return fail(Errc::invalid,
+                "line 1: the columns are separated by " + std::string{delimiter.name} + "s",
+                "add --delimiter " + std::string{delimiter.name});
   }
   return {};
 }
 
-tl::unexpected<Error> no_such_column(const ColumnPlan& plan, const ImportRequest& request,
-                                     std::string_view wanted, bool is_partners_name) {
-  const std::string_view delimiter = better_delimiter(plan, request);
+tl::unexpected<Error> no_such_column(const ColumnPlan& plan, std::string_view wanted,
+                                     bool is_partners_name) {
   const std::vector<std::string> names = names_of(plan);
   const std::string near = nearest_name(wanted, names);
   std::string hint;
-  if (!delimiter.empty()) {
-    hint = "the columns are not separated by what was said: --delimiter " + std::string{delimiter};
-  } else if (is_partners_name) {
+  if (is_partners_name) {
     hint = near.empty() ? "" : "did you mean " + quoted(near) + "?";
   } else if (!near.empty()) {
     hint = "if " + quoted(near) + " is meant: --map '" + near + "=" + std::string{wanted} + "'";
@@ -108,6 +119,10 @@ Result<ColumnPlan> read_names(const CsvRecord& header) {
 }
 
 Result<void> check_header_text(const CsvRecord& header) {
+  if (header.fields[0].starts_with("sep=")) {
+    return fail(Errc::invalid, "line 1: \"sep=\", which only Excel understands",
+                "remove that line; --delimiter says the same");
+  }
   if (header.fault == CsvFault::nul_byte) {
     return fail(Errc::invalid, "line 1: a NUL byte in the header",
                 "if the file is UTF-16 without a byte order mark: --encoding UTF-16LE");
@@ -144,7 +159,7 @@ Result<void> apply_mappings(ColumnPlan& plan, const ImportRequest& request) {
         std::find_if(plan.columns.begin(), plan.columns.end(),
                      [&](const ListColumn& column) { return column.name == mapping.partner; });
     if (found == plan.columns.end()) {
-      return no_such_column(plan, request, mapping.partner, true);
+      return no_such_column(plan, mapping.partner, true);
     }
     found->called = mapping.ours;
   }
@@ -163,10 +178,9 @@ Result<void> refuse_repeated_names(const ColumnPlan& plan) {
   return {};
 }
 
-Result<std::size_t> give_role(ColumnPlan& plan, const ImportRequest& request,
-                              std::string_view called, ColumnRole role) {
+Result<std::size_t> give_role(ColumnPlan& plan, std::string_view called, ColumnRole role) {
   const auto place = find_called(plan, called);
-  if (!place) return no_such_column(plan, request, called, false);
+  if (!place) return no_such_column(plan, called, false);
   ListColumn& column = plan.columns[*place];
   if (column.role != ColumnRole::attribute) {
     return fail(Errc::usage, "column " + quoted(called) + " is wanted for two purposes",
@@ -216,19 +230,18 @@ Result<void> check_request(const ImportRequest& request) {
 }
 
 Result<ColumnPlan> plan_columns(const CsvRecord& header, const ImportRequest& request) {
+  VOUCH_CHECK(check_delimiter(header, request));
   VOUCH_CHECK(check_header_text(header));
   VOUCH_TRY(ColumnPlan plan, read_names(header));
   VOUCH_CHECK(apply_mappings(plan, request));
   VOUCH_CHECK(refuse_repeated_names(plan));
-  VOUCH_TRY(plan.recipient_id,
-            give_role(plan, request, kRecipientIdColumn, ColumnRole::recipient_id));
+  VOUCH_TRY(plan.recipient_id, give_role(plan, kRecipientIdColumn, ColumnRole::recipient_id));
   for (const AmountColumn& amount : request.amount_columns) {
-    VOUCH_TRY(const std::size_t place, give_role(plan, request, amount.column, ColumnRole::amount));
+    VOUCH_TRY(const std::size_t place, give_role(plan, amount.column, ColumnRole::amount));
     plan.amounts.push_back(place);
   }
   if (!request.occurrence_column.empty()) {
-    VOUCH_TRY(plan.occurrence,
-              give_role(plan, request, request.occurrence_column, ColumnRole::occurrence));
+    VOUCH_TRY(plan.occurrence, give_role(plan, request.occurrence_column, ColumnRole::occurrence));
   }
   return plan;
 }

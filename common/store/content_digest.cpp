@@ -7,7 +7,7 @@
 namespace vouch::store {
 namespace {
 
-constexpr std::size_t kGatherBytes = 16 * 1024;
+constexpr std::size_t kGatherBytes = std::size_t{16} * 1024;
 constexpr std::size_t kDigestBytes = 16;
 
 }  // namespace

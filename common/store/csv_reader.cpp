@@ -7,7 +7,7 @@ namespace vouch::store {
 namespace {
 
 // Small enough to stay in the processor's cache between reading and scanning.
-constexpr std::size_t kReadBytes = 128 * 1024;
+constexpr std::size_t kReadBytes = std::size_t{128} * 1024;
 // Less room than this in the buffer is not worth a read.
 constexpr std::size_t kReadBytesMin = 4096;
 

@@ -22,8 +22,8 @@
 
 namespace vouch::store {
 
-inline constexpr std::size_t kCsvFieldBytesMax = 64 * 1024;
-inline constexpr std::size_t kCsvRecordBytesMax = 1024 * 1024;
+inline constexpr std::size_t kCsvFieldBytesMax = std::size_t{64} * 1024;
+inline constexpr std::size_t kCsvRecordBytesMax = std::size_t{1024} * 1024;
 inline constexpr std::size_t kCsvColumnsMax = 1000;
 
 enum class CsvFault : std::uint8_t {

@@ -9,8 +9,8 @@ namespace {
 
 // An item as it stands in memory and on disk: key, number (6 bytes), sizes, subkey, payload.
 constexpr std::size_t kHeaderBytes = 16 + 6 + 2 + 4;
-constexpr std::size_t kReadBytesMin = 8 * 1024;
-constexpr std::size_t kReadBytesMax = 256 * 1024;
+constexpr std::size_t kReadBytesMin = std::size_t{8} * 1024;
+constexpr std::size_t kReadBytesMax = std::size_t{256} * 1024;
 
 std::size_t packed_bytes(const SortItem& item) {
   return kHeaderBytes + item.subkey.size() + item.payload.size();

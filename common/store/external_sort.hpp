@@ -38,10 +38,12 @@ struct SortItem {
 class ExternalSort {
  public:
   struct Options {
-    std::string folder;                          // for the temporary file
-    std::size_t run_bytes = 12 * 1024 * 1024;    // of items; two runs are in memory at a time
-    std::size_t fan_in = 1024;                   // runs merged at a time, at least 2
-    std::size_t merge_bytes = 12 * 1024 * 1024;  // of all runs' read buffers together
+    std::string folder;  // for the temporary file
+    // Of items in a run, two of which are in memory at a time.
+    std::size_t run_bytes = std::size_t{12} << 20;
+    std::size_t fan_in = 1024;  // runs merged at a time, at least 2
+    // Of all runs' read buffers together.
+    std::size_t merge_bytes = std::size_t{12} << 20;
   };
 
   explicit ExternalSort(Options options);

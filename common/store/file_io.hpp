@@ -69,7 +69,7 @@ class SpoolFile {
   [[nodiscard]] Result<void> flush() { return write({}); }
 
  private:
-  static constexpr std::size_t kBufferBytes = 64 * 1024;
+  static constexpr std::size_t kBufferBytes = std::size_t{64} * 1024;
   SpoolFile(FileDescriptor file, std::string folder)
       : file_{std::move(file)}, folder_{std::move(folder)} {}
   [[nodiscard]] Result<void> write(std::string_view bytes);
@@ -84,7 +84,8 @@ class SpoolFile {
 class SpoolReader {
  public:
   explicit SpoolReader(const SpoolFile& file, std::uint64_t from = 0,
-                       std::uint64_t upto = UINT64_MAX, std::size_t buffer_bytes = 64 * 1024)
+                       std::uint64_t upto = UINT64_MAX,
+                       std::size_t buffer_bytes = std::size_t{64} * 1024)
       : file_{&file}, offset_{from}, upto_{upto}, buffer_bytes_{buffer_bytes} {}
 
   // At least `bytes` bytes if there are as many left, else all that is left; valid until the next

@@ -34,11 +34,14 @@ FileDescriptor take_lock(const std::string& folder) {
 // Best effort: what belongs to another account, or to a living import, stays.
 void remove_dead(const std::string& recipients_folder) {
   std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator{recipients_folder, error}) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with(kPrefix) || !entry.is_directory(error)) continue;
-    const FileDescriptor lock = take_lock(entry.path().string());
-    if (lock.is_open()) fs::remove_all(entry.path(), error);
+  fs::directory_iterator entry{recipients_folder, error};
+  for (; !error && entry != fs::directory_iterator{}; entry.increment(error)) {
+    const fs::path& path = entry->path();
+    std::error_code ignored;
+    const bool is_folder = fs::is_directory(entry->symlink_status(ignored));
+    if (!is_folder || !path.filename().string().starts_with(kPrefix)) continue;
+    const FileDescriptor lock = take_lock(path.string());
+    if (lock.is_open()) fs::remove_all(path, ignored);
   }
 }
 
@@ -56,7 +59,8 @@ ImportFolder::~ImportFolder() {
 }
 
 Result<ImportFolder> ImportFolder::create(const std::string& recipients_folder) {
-  if (!fs::is_directory(recipients_folder)) {
+  std::error_code ignored;  // whatever the reason, it cannot be used
+  if (!fs::is_directory(recipients_folder, ignored)) {
     return fail(Errc::store, recipients_folder + ": no such folder",
                 "`vouchctl init` makes the store");
   }

@@ -15,7 +15,7 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr std::size_t kHeadBytes = 8;
-constexpr std::size_t kCompressedBytes = 64 * 1024;
+constexpr std::size_t kCompressedBytes = std::size_t{64} * 1024;
 constexpr std::string_view kGzipMagic = "\x1f\x8b"sv;
 
 // What people hand in instead of a CSV file.

@@ -23,6 +23,21 @@ namespace fs = std::filesystem;
 constexpr std::int64_t kObserveRows = 20'000;
 constexpr const char* kUnfinishedName = "list.db";
 
+std::string count_of_rows(std::int64_t count) {
+  return format_count(count) + (count == 1 ? " row" : " rows");
+}
+
+// Somebody who mends a rejects file and imports it with the same command would lose it.
+Result<void> refuse_rejects_over_input(const ImportRequest& request) {
+  std::error_code ignored;  // such as that one of them does not exist
+  if (request.rejects_file.empty() ||
+      !fs::equivalent(request.input, request.rejects_file, ignored)) {
+    return {};
+  }
+  return fail(Errc::usage, request.rejects_file + ": is the input, and would be overwritten",
+              "name another file for the rejects");
+}
+
 // One import; run() names its steps in their order.
 class Import {
  public:
@@ -74,6 +89,7 @@ Result<ImportSummary> Import::run() {
 
 Result<void> Import::open() {
   VOUCH_CHECK(check_request(request_));
+  VOUCH_CHECK(refuse_rejects_over_input(request_));
   VOUCH_TRY(InputFile input, InputFile::open(request_.input));
   VOUCH_TRY(TextDecoder decoder, TextDecoder::open(std::move(input), request_.encoding));
   reader_ = std::make_unique<CsvReader>(std::move(decoder), request_.delimiter);
@@ -160,8 +176,8 @@ void Import::describe() {
   summary_.rejects_by_code = rejects_->counts();
   summary_.first_rejects = rejects_->first();
   if (const auto undecodable = rejects_->count_of(RejectCode::undecodable); undecodable > 0) {
-    summary_.warnings.push_back(format_count(undecodable) + " rows hold bytes that are no " +
-                                meta.encoding + ": is the file in another encoding " +
+    summary_.warnings.push_back("bytes that are no " + meta.encoding + " in " +
+                                count_of_rows(undecodable) + ": is the file in another encoding " +
                                 "(--encoding gb18030, windows-1252)?");
   }
 }
@@ -170,8 +186,7 @@ void Import::refuse_for_rejects() {
   const std::int64_t rejected = summary_.meta.rejected;
   const std::int64_t rows = summary_.meta.rows;
   if (rejected == 0) return;
-  const std::string how_many =
-      format_count(rejected) + " of " + format_count(rows) + " rows refused";
+  const std::string how_many = format_count(rejected) + " of " + count_of_rows(rows) + " refused";
   if (request_.on_error == OnError::all_or_nothing) {
     const RejectedRow& first = summary_.first_rejects.front();
     const std::string column = first.column.empty() ? "" : first.column + ": ";
@@ -192,7 +207,7 @@ void Import::refuse_for_rejects() {
 void Import::refuse_for_few() {
   if (summary_.refusal || summary_.meta.accepted >= request_.accepted_min) return;
   summary_.refusal = Error{Errc::invalid,
-                           format_count(summary_.meta.accepted) + " rows accepted, but at least " +
+                           count_of_rows(summary_.meta.accepted) + " accepted, but at least " +
                                format_count(request_.accepted_min) + " are wanted (--min-rows)",
                            "is the partner's file complete?"};
 }

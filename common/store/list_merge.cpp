@@ -5,7 +5,7 @@
 namespace vouch::store {
 namespace {
 
-constexpr std::size_t kDuplicateRunBytes = 1024 * 1024;
+constexpr std::size_t kDuplicateRunBytes = std::size_t{1024} * 1024;
 constexpr std::int64_t kObserveRows = 20'000;
 
 // A duplicate on its way through the sort by line.

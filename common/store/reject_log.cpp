@@ -11,7 +11,7 @@ namespace {
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 // A varint in a field of fixed width, so that it can be read without knowing where it ends.
 constexpr std::size_t kEntrySizeBytes = 8;
-constexpr std::size_t kFileBufferBytes = 64 * 1024;
+constexpr std::size_t kFileBufferBytes = std::size_t{64} * 1024;
 // Longer rows are not shown at once; they are in the list and the file.
 constexpr std::size_t kShownRowBytesMax = 4096;
 

@@ -26,7 +26,7 @@ constexpr ByteOrderMark kMarks[] = {
 };
 constexpr std::size_t kMarkBytesMax = 3;
 constexpr std::size_t kReadBytesMin = 64;
-constexpr std::size_t kConvertBytes = 64 * 1024;
+constexpr std::size_t kConvertBytes = std::size_t{64} * 1024;
 constexpr std::string_view kReplacement = "\xef\xbf\xbd"sv;
 
 // An undecodable byte on its way to the checker: 0xff, which UTF-8 never contains, and the byte in

@@ -509,6 +509,8 @@ TEST_CASE("list_importer: what keeps it from starting is told apart") {
   world.request.recipients_folder = world.folder / "recipients";
   world.request.rejects_file = world.folder / "nowhere/rejects.csv";
   CHECK(world.failure().code == Errc::not_found);
+  world.request.rejects_file = world.folder / "recipients/../in.csv";
+  CHECK(world.failure().code == Errc::usage);
   world.request.rejects_file.clear();
   world.request.encoding = "klingon";
   CHECK(world.failure().code == Errc::usage);
