@@ -93,7 +93,7 @@ struct ImportProgress {
 using ImportObserver = std::function<bool(const ImportProgress&)>;
 
 struct ImportSummary {
-  ListMeta meta;
+  ListMeta meta;  // of the sealed list, and so of its first import where it was sealed before
   // The sealed file.  Empty after a dry run or a refusal: then nothing was sealed.
   std::string path;
   bool was_sealed_before = false;  // the same content was here already; `path` is that list
