@@ -31,12 +31,18 @@ constexpr std::array<std::int8_t, 256> kBase64Values = [] {
 
 std::string_view prefix_of(ObjectKind kind) {
   switch (kind) {
-    case ObjectKind::campaign: return "cmp_";
-    case ObjectKind::job: return "job_";
-    case ObjectKind::list: return "lst_";
-    case ObjectKind::client: return "cli_";
-    case ObjectKind::downstream: return "dst_";
-    case ObjectKind::operator_account: return "opr_";
+    case ObjectKind::campaign:
+      return "cmp_";
+    case ObjectKind::job:
+      return "job_";
+    case ObjectKind::list:
+      return "lst_";
+    case ObjectKind::client:
+      return "cli_";
+    case ObjectKind::downstream:
+      return "dst_";
+    case ObjectKind::operator_account:
+      return "opr_";
   }
   return "";
 }
@@ -67,7 +73,9 @@ std::uint64_t take(const std::uint8_t*& at, int bytes) {
 
 ObjectId new_object_id(Random& random) {
   ObjectId id = 0;
-  while (id == 0) id = random.next() >> 24;
+  // A campaign's first six bits are the first letter of its issuances' ids, and 62 is "-": a
+  // command line would take such an id for an option.
+  while (id == 0 || id >> 34 == 62) id = random.next() >> 24;
   return id;
 }
 
@@ -156,10 +164,10 @@ Result<std::string> normalise_recipient(std::string_view recipient_id) {
   if (ascii) return std::string{trimmed};
 
   utf8proc_uint8_t* mapped = nullptr;
-  const auto size = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(trimmed.data()),
-                                 static_cast<utf8proc_ssize_t>(trimmed.size()), &mapped,
-                                 static_cast<utf8proc_option_t>(UTF8PROC_STABLE |
-                                                                UTF8PROC_COMPOSE));
+  const auto size =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(trimmed.data()),
+                   static_cast<utf8proc_ssize_t>(trimmed.size()), &mapped,
+                   static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
   if (size < 0) return fail(Errc::invalid, "recipient id is not valid UTF-8");
   std::string out{reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(size)};
   std::free(mapped);

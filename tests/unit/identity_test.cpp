@@ -16,6 +16,7 @@ TEST_CASE("identity: a request id holds its primary key and round, and notices a
     const auto round = static_cast<std::uint8_t>(random.below(256));
     std::string text = format_request_id(key, round);
     REQUIRE(text.size() == 40);
+    CHECK(text.front() != '-');  // or a command line would take it for an option
     const auto back = parse_request_id(text);
     REQUIRE(back);
     CHECK(back->key == key);
