@@ -13,13 +13,17 @@ Nanos read(clockid_t id) {
 
 }  // namespace
 
-Instant SystemClock::now() const { return Instant{read(CLOCK_BOOTTIME)}; }
+Instant SystemClock::now() const {
+  return Instant{read(CLOCK_BOOTTIME)};
+}
 
 WallTime SystemClock::wall_now() const {
   return WallTime{std::chrono::duration_cast<Millis>(read(CLOCK_REALTIME))};
 }
 
-Nanos cpu_time_used() { return read(CLOCK_PROCESS_CPUTIME_ID); }
+Nanos cpu_time_used() {
+  return read(CLOCK_PROCESS_CPUTIME_ID);
+}
 
 void sleep_until(const Clock& clock, Instant until) {
   const Nanos left = until - clock.now();

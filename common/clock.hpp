@@ -54,6 +54,8 @@ void sleep_until(const Clock& clock, Instant until);
 [[nodiscard]] constexpr std::int64_t to_ms(WallTime time) {
   return time.time_since_epoch().count();
 }
-[[nodiscard]] constexpr WallTime from_ms(std::int64_t ms) { return WallTime{Millis{ms}}; }
+[[nodiscard]] constexpr WallTime from_ms(std::int64_t ms) {
+  return WallTime{Millis{ms}};
+}
 
 }  // namespace vouch

@@ -28,13 +28,17 @@ Digest256 sha256(std::string_view bytes) {
   return out;
 }
 
-Digest128 sha256_128(std::string_view bytes) { return first_half(sha256(bytes)); }
+Digest128 sha256_128(std::string_view bytes) {
+  return first_half(sha256(bytes));
+}
 
 struct Sha256::State {
   SHA256_CTX context;
 };
 
-Sha256::Sha256() : state_{std::make_unique<State>()} { SHA256_Init(&state_->context); }
+Sha256::Sha256() : state_{std::make_unique<State>()} {
+  SHA256_Init(&state_->context);
+}
 Sha256::~Sha256() = default;
 
 void Sha256::update(std::string_view bytes) {
@@ -86,7 +90,9 @@ Digest256 HmacKey::sign(std::string_view message) const {
   return out;
 }
 
-Digest128 HmacKey::sign_128(std::string_view message) const { return first_half(sign(message)); }
+Digest128 HmacKey::sign_128(std::string_view message) const {
+  return first_half(sign(message));
+}
 
 bool equal_constant_time(std::string_view a, std::string_view b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;

@@ -40,8 +40,10 @@ bool too_deep(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (quoted) {
-      if (c == '\\') ++i;
-      else if (c == '"') quoted = false;
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        quoted = false;
     } else if (c == '"') {
       quoted = true;
     } else if (c == '{' || c == '[') {
@@ -72,8 +74,8 @@ Result<Json> parse_json(std::string_view text, JsonComments comments) {
 
 Result<JsonReader> JsonReader::object(const Json& value, std::string pointer) {
   if (!value.is_object()) {
-    return fail(Errc::invalid, (pointer.empty() ? "the document" : pointer) + std::string{
-                                   ": must be an object"});
+    return fail(Errc::invalid,
+                (pointer.empty() ? "the document" : pointer) + std::string{": must be an object"});
   }
   return JsonReader{value, std::move(pointer)};
 }
@@ -108,8 +110,7 @@ Result<std::string> JsonReader::text(const char* key, std::size_t bytes_max) {
   return std::move(*value);
 }
 
-Result<std::optional<std::int64_t>> JsonReader::optional_integer(const char* key,
-                                                                 std::int64_t min,
+Result<std::optional<std::int64_t>> JsonReader::optional_integer(const char* key, std::int64_t min,
                                                                  std::int64_t max) {
   const Json* found = optional(key);
   if (found == nullptr) return std::optional<std::int64_t>{};

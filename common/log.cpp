@@ -79,6 +79,8 @@ void warn(std::string_view message, std::initializer_list<Field> fields) {
 void error(std::string_view message, std::initializer_list<Field> fields) {
   write(spdlog::level::err, message, fields);
 }
-void flush() { spdlog::default_logger()->flush(); }
+void flush() {
+  spdlog::default_logger()->flush();
+}
 
 }  // namespace vouch::log

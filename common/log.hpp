@@ -32,8 +32,8 @@ struct Field {
   Field(std::string_view k, double v) : key{k}, value{v} {}
   Field(std::string_view k, bool v) : key{k}, value{v} {}
   template <typename Integer>
-    requires std::is_integral_v<Integer>
-  Field(std::string_view k, Integer v) : key{k}, value{static_cast<std::int64_t>(v)} {}
+  requires std::is_integral_v<Integer> Field(std::string_view k, Integer v)
+      : key{k}, value{static_cast<std::int64_t>(v)} {}
 };
 
 void debug(std::string_view message, std::initializer_list<Field> fields = {});

@@ -20,11 +20,13 @@ std::uint64_t Random::below(std::uint64_t bound) {
   return bound == 0 ? 0 : next() % bound;
 }
 
-double Random::unit() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
+double Random::unit() {
+  return static_cast<double>(next() >> 11) * 0x1.0p-53;
+}
 
 void SystemRandom::fill(std::span<std::byte> bytes) {
-  const int ok = RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()),
-                            static_cast<int>(bytes.size()));
+  const int ok =
+      RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
   VOUCH_ASSERT(ok == 1);  // without randomness no id is safe
 }
 

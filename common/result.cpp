@@ -40,7 +40,9 @@ const ErrcRow& row_of(Errc code) {
 
 }  // namespace
 
-std::string_view name_of(Errc code) { return row_of(code).name; }
+std::string_view name_of(Errc code) {
+  return row_of(code).name;
+}
 
 Errc errc_of(std::string_view name) {
   for (const ErrcRow& row : kRows) {
@@ -49,8 +51,12 @@ Errc errc_of(std::string_view name) {
   return Errc::failure;
 }
 
-int exit_code_of(Errc code) { return row_of(code).exit_code; }
-bool is_retryable(Errc code) { return row_of(code).retryable; }
+int exit_code_of(Errc code) {
+  return row_of(code).exit_code;
+}
+bool is_retryable(Errc code) {
+  return row_of(code).retryable;
+}
 
 void assertion_failed(const char* expression, const char* file, int line) {
   std::fprintf(stderr, "vouch: bug: %s does not hold at %s:%d; stopping, nothing is lost\n",

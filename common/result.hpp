@@ -72,18 +72,17 @@ using Result = tl::expected<T, Error>;
 #define VOUCH_JOIN(a, b) VOUCH_JOIN_(a, b)
 
 // Assigns the value of `expression` to `target` (which may declare), or returns its error.
-#define VOUCH_TRY(target, ...)                                                             \
-  auto VOUCH_JOIN(vouch_result_, __LINE__) = (__VA_ARGS__);                                \
-  if (!VOUCH_JOIN(vouch_result_, __LINE__))                                                \
-    return tl::unexpected<::vouch::Error>(                                                 \
-        std::move(VOUCH_JOIN(vouch_result_, __LINE__)).error());                           \
+#define VOUCH_TRY(target, ...)                                                                     \
+  auto VOUCH_JOIN(vouch_result_, __LINE__) = (__VA_ARGS__);                                        \
+  if (!VOUCH_JOIN(vouch_result_, __LINE__))                                                        \
+    return tl::unexpected<::vouch::Error>(std::move(VOUCH_JOIN(vouch_result_, __LINE__)).error()); \
   target = std::move(*VOUCH_JOIN(vouch_result_, __LINE__))
 
 // Returns the error of a Result<void> expression, if it has one.
-#define VOUCH_CHECK(...)                                                                   \
-  do {                                                                                     \
-    if (auto vouch_checked = (__VA_ARGS__); !vouch_checked)                                \
-      return tl::unexpected<::vouch::Error>(std::move(vouch_checked).error());             \
+#define VOUCH_CHECK(...)                                                       \
+  do {                                                                         \
+    if (auto vouch_checked = (__VA_ARGS__); !vouch_checked)                    \
+      return tl::unexpected<::vouch::Error>(std::move(vouch_checked).error()); \
   } while (false)
 
 #define VOUCH_ASSERT(expression) \

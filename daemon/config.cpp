@@ -37,8 +37,7 @@ CLI::Option* add_duration(CLI::App& app, const std::string& name, Millis& target
 }
 
 void add_options(CLI::App& app, Config& config) {
-  app.add_option("--store", config.store, "Folder of the store")
-      ->capture_default_str();
+  app.add_option("--store", config.store, "Folder of the store")->capture_default_str();
   app.add_option("--instance", config.instance, "Name of this daemon and of its ledger")
       ->check(CLI::Validator(
           [](std::string& text) {
@@ -80,8 +79,7 @@ void add_tuning(CLI::App& app, Config& config) {
   service::BreakerSettings& breaker = config.engine.breaker;
   add_duration(app, "--retry-first", retry.delay_first, "Longest first wait before a repeat");
   add_duration(app, "--retry-max", retry.delay_max, "Longest wait before any repeat");
-  add_duration(app, "--breaker-open", breaker.open_first,
-               "First rest of a downstream that ails");
+  add_duration(app, "--breaker-open", breaker.open_first, "First rest of a downstream that ails");
   add_duration(app, "--breaker-open-max", breaker.open_max, "Longest rest");
   add_duration(app, "--breaker-try", breaker.probe_first,
                "Distance of the first calls after a rest");

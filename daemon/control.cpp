@@ -18,7 +18,8 @@ constexpr int kCommandsPage = 100;
 
 bool same_for_others(const data::JobRecord& a, const data::JobRecord& b) {
   return a.number == b.number && a.state == b.state && a.pause_reason == b.pause_reason &&
-         a.settle_by_repeat == b.settle_by_repeat && a.pilot_left.has_value() == b.pilot_left.has_value() &&
+         a.settle_by_repeat == b.settle_by_repeat &&
+         a.pilot_left.has_value() == b.pilot_left.has_value() &&
          (a.kind != data::JobKind::rerun || a.ranges_planned == b.ranges_planned);
 }
 
@@ -32,9 +33,8 @@ std::string refusal_json(const Error& error) {
 
 }  // namespace
 
-Control::Control(store::ControlStore control, data::LedgerReader reader,
-                 store::StorePaths paths, std::string instance, std::string anchor_file,
-                 std::string ledger_id, Parts parts)
+Control::Control(store::ControlStore control, data::LedgerReader reader, store::StorePaths paths,
+                 std::string instance, std::string anchor_file, std::string ledger_id, Parts parts)
     : control_{std::move(control)},
       reader_{std::move(reader)},
       paths_{std::move(paths)},
@@ -74,8 +74,8 @@ Result<void> Control::refresh(bool force) {
   definitions_.load_stops(paths_.stop_file());
   changed = changed || stops != definitions_.stops();
   VOUCH_TRY(std::vector<data::JobRecord> jobs, reader_.open_jobs());
-  changed = changed || !std::equal(jobs.begin(), jobs.end(), jobs_.begin(), jobs_.end(),
-                                   same_for_others);
+  changed =
+      changed || !std::equal(jobs.begin(), jobs.end(), jobs_.begin(), jobs_.end(), same_for_others);
   if (changed) {
     const auto snapshot = definitions_.snapshot(jobs, ++serial_);
     parts_.board.publish(snapshot);
@@ -88,8 +88,7 @@ Result<void> Control::refresh(bool force) {
 }
 
 Result<void> Control::take_commands() {
-  VOUCH_TRY(const auto commands,
-            control_.open_commands(instance_, last_command_, kCommandsPage));
+  VOUCH_TRY(const auto commands, control_.open_commands(instance_, last_command_, kCommandsPage));
   for (const store::CommandRow& command : commands) {
     last_command_ = command.id;
     // One that an earlier run applied has its answer in the ledger.
@@ -104,8 +103,8 @@ Result<void> Control::take_commands() {
 }
 
 void Control::carry_out(const store::CommandRow& command) {
-  log::info("command", {{"id", command.id}, {"kind", command.kind},
-                        {"operator", command.operator_name}});
+  log::info("command",
+            {{"id", command.id}, {"kind", command.kind}, {"operator", command.operator_name}});
   Result<void> done;
   if (parts_.clock.wall_now() >= command.expires) {
     done = fail(Errc::timed_out, "the command expired before vouchd took it",
@@ -130,11 +129,11 @@ void Control::carry_out(const store::CommandRow& command) {
 }
 
 void Control::refuse(const store::CommandRow& command, const Error& error) {
-  parts_.writer.push(data::Note{
-      .command = command.id,
-      .kind = EventKind::daemon,
-      .words = "command " + std::to_string(command.id) + " refused: " + error.message,
-      .answer = refusal_json(error)});
+  parts_.writer.push(
+      data::Note{.command = command.id,
+                 .kind = EventKind::daemon,
+                 .words = "command " + std::to_string(command.id) + " refused: " + error.message,
+                 .answer = refusal_json(error)});
 }
 
 Result<void> Control::carry_out_submit(const store::CommandRow& command) {
@@ -148,22 +147,21 @@ Result<void> Control::carry_out_submit(const store::CommandRow& command) {
   VOUCH_ASSERT(of != nullptr);  // a foreign key
   VOUCH_TRY(const plan::Campaign version,
             control_.campaign_version(row->campaign, row->campaign_version));
-  data::SubmitJob submit{.command = command.id,
-                         .id = row->id,
-                         .campaign = row->campaign,
-                         .kind = data::JobKind::rerun,
-                         .ranges = 1,
-                         .rows_accepted = 0,
-                         .items = 1,
-                         .pilot = row->options.pilot,
-                         .start_later = row->options.start_at.has_value() ||
-                                        version.not_before.has_value(),
-                         .rerun_of = row->rerun_of};
+  data::SubmitJob submit{
+      .command = command.id,
+      .id = row->id,
+      .campaign = row->campaign,
+      .kind = data::JobKind::rerun,
+      .ranges = 1,
+      .rows_accepted = 0,
+      .items = 1,
+      .pilot = row->options.pilot,
+      .start_later = row->options.start_at.has_value() || version.not_before.has_value(),
+      .rerun_of = row->rerun_of};
   if (row->rerun_of == 0) {
     const store::ListRow* list = definitions_.list(row->list);
     if (list == nullptr) return fail(Errc::not_found, "the job's list is not in the store");
-    VOUCH_TRY(store::SealedList sealed,
-              store::SealedList::open(paths_.list_file(list->digest)));
+    VOUCH_TRY(store::SealedList sealed, store::SealedList::open(paths_.list_file(list->digest)));
     VOUCH_TRY(const auto ranges, sealed.ranges());
     submit.kind = data::JobKind::list;
     submit.ranges = static_cast<std::int32_t>(ranges.size());
@@ -252,8 +250,7 @@ Result<void> Control::write_answers() {
   }
   while (!answers_.empty()) {
     const data::CommandAnswer& answer = answers_.front();
-    VOUCH_CHECK(
-        control_.answer_command(answer.command, answer.answer, parts_.clock.wall_now()));
+    VOUCH_CHECK(control_.answer_command(answer.command, answer.answer, parts_.clock.wall_now()));
     answers_.erase(answers_.begin());
   }
   return {};
@@ -264,9 +261,8 @@ Result<void> Control::anchor(Instant now) {
   next_anchor_ = now + kAnchorEvery;
   VOUCH_TRY(const std::int64_t last, reader_.last_event());
   if (last == anchored_event_) return {};
-  VOUCH_CHECK(data::write_anchor(anchor_file_, {.ledger_id = ledger_id_,
-                                                .last_event = last,
-                                                .at = parts_.clock.wall_now()}));
+  VOUCH_CHECK(data::write_anchor(
+      anchor_file_, {.ledger_id = ledger_id_, .last_event = last, .at = parts_.clock.wall_now()}));
   anchored_event_ = last;
   return {};
 }
@@ -274,9 +270,8 @@ Result<void> Control::anchor(Instant now) {
 // People are told when a job stops, goes on or ends, and when rows begin to need them.
 void Control::notice_changes(const std::vector<data::JobRecord>& jobs) {
   for (const data::JobRecord& job : jobs) {
-    const auto before = std::find_if(jobs_.begin(), jobs_.end(), [&](const auto& old) {
-      return old.number == job.number;
-    });
+    const auto before = std::find_if(jobs_.begin(), jobs_.end(),
+                                     [&](const auto& old) { return old.number == job.number; });
     if (before == jobs_.end() || before->state == job.state) continue;
     const std::string id = format_id(ObjectKind::job, job.id);
     if (job.state == JobState::paused) {
@@ -289,9 +284,8 @@ void Control::notice_changes(const std::vector<data::JobRecord>& jobs) {
     }
   }
   for (const data::JobRecord& old : jobs_) {
-    const bool gone = std::none_of(jobs.begin(), jobs.end(), [&](const auto& job) {
-      return job.number == old.number;
-    });
+    const bool gone = std::none_of(jobs.begin(), jobs.end(),
+                                   [&](const auto& job) { return job.number == old.number; });
     if (!gone) continue;
     const auto end = reader_.job_state(old.number);
     parts_.notifier.tell(std::string{name_of(end.value_or(JobState::done))},

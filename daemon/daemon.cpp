@@ -72,8 +72,14 @@ Daemon::Daemon(const Config& config, const Clock& clock, Random& random, Opened 
       ready_{[this] { downstream_.wake(); }},
       writer_{ledger_file_, ready_, health_, clock},
       engine_{downstream_, ready_, writer_, board_, health_, clock, random, config.engine},
-      intake_{std::move(opened.intake_reader), writer_, ready_, board_, health_, clock,
-              list_opener(paths_), config.intake},
+      intake_{std::move(opened.intake_reader),
+              writer_,
+              ready_,
+              board_,
+              health_,
+              clock,
+              list_opener(paths_),
+              config.intake},
       notifier_{config.notify_command, clock},
       control_{std::make_unique<Control>(
           std::move(opened.control), std::move(opened.control_reader), paths_, config.instance,
@@ -170,7 +176,9 @@ void Daemon::run_control() {
   while (!stop_) sleep_until(clock_, control_->run_once(clock_.now()));
 }
 
-void Daemon::run_http() { http_.run(); }
+void Daemon::run_http() {
+  http_.run();
+}
 
 void Daemon::drain() {
   ready_to_serve_ = false;

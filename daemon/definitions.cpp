@@ -134,7 +134,8 @@ void Definitions::load_stops(const std::string& path) {
     return;
   }
   const auto text = read_small_file(path);
-  auto stops = text ? parse_stops(*text) : Result<std::vector<Stop>>{tl::make_unexpected(text.error())};
+  auto stops =
+      text ? parse_stops(*text) : Result<std::vector<Stop>>{tl::make_unexpected(text.error())};
   if (!stops) {
     log::error("the stop file cannot be read: everything is stopped",
                {{"file", path}, {"why", stops.error().message}});
@@ -209,9 +210,10 @@ std::string Definitions::blocked(const data::JobNow& now, const store::JobRow* r
   const auto client = row == nullptr ? clients_.end() : clients_.find(row->client);
   const std::string client_name = client == clients_.end() ? "" : client->second.name;
   for (const Stop& stop : stops_) {
-    const bool hit = stop.scope == "all" || (stop.scope == "campaign" && of != nullptr &&
-                                             stop.name == of->definition.name) ||
-                     (stop.scope == "client" && stop.name == client_name && !client_name.empty());
+    const bool hit =
+        stop.scope == "all" ||
+        (stop.scope == "campaign" && of != nullptr && stop.name == of->definition.name) ||
+        (stop.scope == "client" && stop.name == client_name && !client_name.empty());
     if (hit) return "stopped: " + stop.reason;
   }
   if (of != nullptr && of->state == "paused") return "the campaign is paused";
@@ -250,7 +252,9 @@ std::shared_ptr<const data::Snapshot> Definitions::snapshot(
   for (const data::JobRecord& record : open_jobs) {
     const bool single = record.kind == data::JobKind::single;
     const store::JobRow* row = single ? nullptr : job(record.id);
-    const store::CampaignRow* of = campaign(single ? record.id : row == nullptr ? 0 : row->campaign);
+    const store::CampaignRow* of = campaign(single           ? record.id
+                                            : row == nullptr ? 0
+                                                             : row->campaign);
     if (of == nullptr) {
       log::error("a job of the ledger is unknown to the control store",
                  {{"job", format_id(ObjectKind::job, record.id)}});

@@ -30,8 +30,7 @@ Notifier::~Notifier() {
   }
 }
 
-void Notifier::tell(const std::string& kind, const std::string& subject,
-                    const std::string& words) {
+void Notifier::tell(const std::string& kind, const std::string& subject, const std::string& words) {
   log::info("notice", {{"kind", kind}, {"subject", subject}, {"words", words}});
   if (command_.empty()) return;
   const Instant now = clock_.now();
@@ -54,8 +53,8 @@ void Notifier::run(const std::string& json) {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) return;
   // Less than a pipe's buffer: the write never waits for the program.
-  const bool written = write(ends[1], json.data(), json.size()) ==
-                       static_cast<ssize_t>(json.size());
+  const bool written =
+      write(ends[1], json.data(), json.size()) == static_cast<ssize_t>(json.size());
   close(ends[1]);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);

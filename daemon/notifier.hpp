@@ -21,8 +21,7 @@ namespace vouch::daemon {
 class Notifier {
  public:
   // An empty command: nobody is told.
-  Notifier(std::string command, const Clock& clock)
-      : command_{std::move(command)}, clock_{clock} {}
+  Notifier(std::string command, const Clock& clock) : command_{std::move(command)}, clock_{clock} {}
   ~Notifier();
 
   // `kind`: approval_wanted, paused, resumed, late, done, unsettled, held, breaker_open, ...

@@ -14,7 +14,9 @@
 namespace vouch::daemon {
 namespace {
 
-std::string value_of(const char* name) { return environment(name).value_or(""); }
+std::string value_of(const char* name) {
+  return environment(name).value_or("");
+}
 
 }  // namespace
 
@@ -34,8 +36,7 @@ void ServiceManager::send(const std::string& text) const {
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, socket_.data(), socket_.size());
   if (address.sun_path[0] == '@') address.sun_path[0] = '\0';  // the abstract namespace
-  const auto size =
-      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + socket_.size());
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + socket_.size());
   // A manager that does not listen is no reason to stop issuing.
   static_cast<void>(sendto(fd, text.data(), text.size(), MSG_NOSIGNAL,
                            reinterpret_cast<const sockaddr*>(&address), size));
@@ -45,11 +46,17 @@ void ServiceManager::send(const std::string& text) const {
 void ServiceManager::ready(const std::string& words) const {
   send("READY=1\nSTATUS=" + words);
 }
-void ServiceManager::stopping() const { send("STOPPING=1\nSTATUS=finishing calls that are out"); }
+void ServiceManager::stopping() const {
+  send("STOPPING=1\nSTATUS=finishing calls that are out");
+}
 void ServiceManager::reloading(Instant now) const {
   send("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(now.time_since_epoch().count() / 1000));
 }
-void ServiceManager::alive() const { send("WATCHDOG=1"); }
-void ServiceManager::status(const std::string& words) const { send("STATUS=" + words); }
+void ServiceManager::alive() const {
+  send("WATCHDOG=1");
+}
+void ServiceManager::status(const std::string& words) const {
+  send("STATUS=" + words);
+}
 
 }  // namespace vouch::daemon

@@ -14,10 +14,10 @@ namespace vouch::daemon {
 class ServiceManager {
  public:
   ServiceManager();
-  void ready(const std::string& status) const;     // READY=1
-  void stopping() const;                           // STOPPING=1
-  void reloading(Instant now) const;               // RELOADING=1
-  void alive() const;                              // WATCHDOG=1
+  void ready(const std::string& status) const;  // READY=1
+  void stopping() const;                        // STOPPING=1
+  void reloading(Instant now) const;            // RELOADING=1
+  void alive() const;                           // WATCHDOG=1
   void status(const std::string& words) const;
   // How often alive() is wanted; nothing when it is not.
   [[nodiscard]] std::optional<Millis> watchdog() const { return watchdog_; }

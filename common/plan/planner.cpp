@@ -13,8 +13,7 @@ Result<AmountPlaces> AmountPlaces::find(const Campaign& campaign,
       places.places_.push_back(-1);
       continue;
     }
-    const auto found =
-        std::find(amount_columns.begin(), amount_columns.end(), item.amount.column);
+    const auto found = std::find(amount_columns.begin(), amount_columns.end(), item.amount.column);
     if (found == amount_columns.end()) {
       return fail(Errc::invalid,
                   "the list has no amounts in a column \"" + item.amount.column +

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 
 #include "common/text.hpp"
 
@@ -58,6 +59,12 @@ tl::unexpected<Error> sqlite_error(sqlite3* connection, int code) {
 Result<void> checked(sqlite3* connection, int code) {
   if (code == SQLITE_OK || code == SQLITE_DONE || code == SQLITE_ROW) return {};
   return sqlite_error(connection, sqlite3_extended_errcode(connection));
+}
+
+// SQLite counts every allocation under a mutex unless told otherwise before its first use.
+void configure_library() {
+  static std::once_flag once;
+  std::call_once(once, [] { sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); });
 }
 
 }  // namespace
@@ -171,6 +178,7 @@ Database& Database::operator=(Database&& other) noexcept {
 Database::~Database() { statements_.clear(); }
 
 Result<Database> Database::open(const std::string& path, const OpenOptions& options) {
+  configure_library();
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   switch (options.mode) {
     case OpenMode::read_only: flags |= SQLITE_OPEN_READONLY; break;

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cstring>
 #include <mutex>
+#include <vector>
 
 #include "common/result.hpp"
 
@@ -26,9 +27,6 @@ struct FreeEasy {
 };
 struct FreeMulti {
   void operator()(CURLM* multi) const noexcept { curl_multi_cleanup(multi); }
-};
-struct FreeList {
-  void operator()(curl_slist* list) const noexcept { curl_slist_free_all(list); }
 };
 
 struct Address {
@@ -63,27 +61,34 @@ bool in_network(const char* ip, const std::string& cidr) {
 
 Transport transport_of(CURLcode code) {
   switch (code) {
-    case CURLE_OK: return Transport::complete;
+    case CURLE_OK:
+      return Transport::complete;
     case CURLE_COULDNT_RESOLVE_PROXY:
     case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_CONNECT: return Transport::unreachable;
+    case CURLE_COULDNT_CONNECT:
+      return Transport::unreachable;
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS: return Transport::tls;
-    case CURLE_OPERATION_TIMEDOUT: return Transport::timed_out;
-    case CURLE_ABORTED_BY_CALLBACK: return Transport::guard;
-    default: return Transport::broken;
+    case CURLE_SSL_INVALIDCERTSTATUS:
+      return Transport::tls;
+    case CURLE_OPERATION_TIMEDOUT:
+      return Transport::timed_out;
+    case CURLE_ABORTED_BY_CALLBACK:
+      return Transport::guard;
+    default:
+      return Transport::broken;
   }
 }
 
 // A call and the handle that carries it.  Kept and used again.
 struct Slot {
   std::unique_ptr<CURL, FreeEasy> easy;
-  std::unique_ptr<curl_slist, FreeList> headers;
+  std::vector<curl_slist> headers;  // nodes over call.headers: libcurl reads them, and owns none
   HttpCall call;
+  HttpCall set;  // what the handle was last told, but for headers and body
   HttpEnd end;
   std::size_t multi = 0;
   std::array<char, CURL_ERROR_SIZE> error{};
@@ -130,18 +135,26 @@ void set_up(Slot& slot) {
   curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, nullptr);
 }
 
-// The list is rebuilt for each call (1 % of its cost); "Expect:" removes libcurl's own.
+// The nodes are ours, so that a call allocates none; "Expect:" removes libcurl's own header.
 void set_headers(Slot& slot) {
-  curl_slist* list = nullptr;
-  for (const std::string& header : slot.call.headers) {
-    list = curl_slist_append(list, header.c_str());
+  if (slot.call.body.size() > 1024) slot.call.headers.emplace_back("Expect:");
+  slot.headers.clear();
+  for (std::string& header : slot.call.headers) slot.headers.push_back({header.data(), nullptr});
+  for (std::size_t i = 1; i < slot.headers.size(); ++i) {
+    slot.headers[i - 1].next = &slot.headers[i];
   }
-  if (slot.call.body.size() > 1024) list = curl_slist_append(list, "Expect:");
-  curl_easy_setopt(slot.easy.get(), CURLOPT_HTTPHEADER, list);
-  slot.headers.reset(list);
+  curl_easy_setopt(slot.easy.get(), CURLOPT_HTTPHEADER,
+                   slot.headers.empty() ? nullptr : slot.headers.data());
 }
 
-void set_call(Slot& slot) {
+bool same_target(const HttpCall& a, const HttpCall& b) {
+  return a.url == b.url && a.get == b.get && a.http_allowed == b.http_allowed &&
+         a.connect_timeout == b.connect_timeout && a.timeout == b.timeout &&
+         a.fresh_connection == b.fresh_connection;
+}
+
+// What stays the same from call to call: most calls of a handle go where the last one went.
+void set_target(Slot& slot) {
   CURL* easy = slot.easy.get();
   const HttpCall& call = slot.call;
   curl_easy_setopt(easy, CURLOPT_URL, call.url.c_str());
@@ -150,14 +163,27 @@ void set_call(Slot& slot) {
     curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
   } else {
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, static_cast<long>(call.body.size()));
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call.body.data());
   }
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                    static_cast<long>(call.connect_timeout.count()));
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(call.timeout.count()));
   curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, call.fresh_connection ? 1L : 0L);
   curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, call.fresh_connection ? 1L : 0L);
+  slot.set.url = call.url;
+  slot.set.get = call.get;
+  slot.set.http_allowed = call.http_allowed;
+  slot.set.connect_timeout = call.connect_timeout;
+  slot.set.timeout = call.timeout;
+  slot.set.fresh_connection = call.fresh_connection;
+}
+
+void set_call(Slot& slot) {
+  if (!same_target(slot.call, slot.set)) set_target(slot);
+  if (!slot.call.get) {
+    curl_easy_setopt(slot.easy.get(), CURLOPT_POSTFIELDSIZE,
+                     static_cast<long>(slot.call.body.size()));
+    curl_easy_setopt(slot.easy.get(), CURLOPT_POSTFIELDS, slot.call.body.data());
+  }
   set_headers(slot);
 }
 
@@ -291,8 +317,12 @@ void HttpClient::wait(Millis limit) {
   curl_multi_poll(s.multis[0].get(), nullptr, 0, alone ? ms : std::min(ms, 1), &ready);
 }
 
-void HttpClient::wake() { curl_multi_wakeup(state_->multis[0].get()); }
+void HttpClient::wake() {
+  curl_multi_wakeup(state_->multis[0].get());
+}
 
-int HttpClient::in_flight() const { return state_->in_flight; }
+int HttpClient::in_flight() const {
+  return state_->in_flight;
+}
 
 }  // namespace vouch::wire

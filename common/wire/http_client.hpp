@@ -21,38 +21,38 @@
 namespace vouch::wire {
 
 struct HttpCall {
-  std::uint64_t tag = 0;               // comes back with the end
-  bool get = false;                    // GET instead of POST
+  std::uint64_t tag = 0;  // comes back with the end
+  bool get = false;       // GET instead of POST
   std::string url;
-  std::vector<std::string> headers;    // "Name: value", without control bytes
+  std::vector<std::string> headers;  // "Name: value", without control bytes
   std::string body;
   Millis connect_timeout{2'000};
   Millis timeout{10'000};
-  bool fresh_connection = false;       // never reuse one, so that libcurl cannot re-send
-  bool http_allowed = false;           // else https only
-  std::string address_allow;           // CIDR of the peer; empty: any
+  bool fresh_connection = false;  // never reuse one, so that libcurl cannot re-send
+  bool http_allowed = false;      // else https only
+  std::string address_allow;      // CIDR of the peer; empty: any
 };
 
 // What kept a call from a complete answer, as far as the protocol cares.
 enum class Transport : std::uint8_t {
-  complete,      // an answer was read to its end
-  unreachable,   // name, route or port: no connection came about
-  tls,           // the handshake failed, or the certificate is wrong
+  complete,     // an answer was read to its end
+  unreachable,  // name, route or port: no connection came about
+  tls,          // the handshake failed, or the certificate is wrong
   timed_out,
-  broken,        // reset, closed, partial, too large, not HTTP
-  guard,         // stopped by the guard: a second send, or a peer address not allowed
+  broken,  // reset, closed, partial, too large, not HTTP
+  guard,   // stopped by the guard: a second send, or a peer address not allowed
 };
 
 struct HttpEnd {
   std::uint64_t tag = 0;
   Transport transport = Transport::complete;
-  int curl_code = 0;           // libcurl's own number, for people
-  int status = 0;              // 0 when no status line was read
-  int sends = 0;               // how often the guard fired: above 1, a re-send was stopped
-  std::string body;            // decoded reply, at most kReplyBytesMax
+  int curl_code = 0;  // libcurl's own number, for people
+  int status = 0;     // 0 when no status line was read
+  int sends = 0;      // how often the guard fired: above 1, a re-send was stopped
+  std::string body;   // decoded reply, at most kReplyBytesMax
   std::string content_type;
-  std::string retry_after;     // header's value on 429 and 503, else empty
-  std::string detail;          // libcurl's words when it failed
+  std::string retry_after;  // header's value on 429 and 503, else empty
+  std::string detail;       // libcurl's words when it failed
   std::int64_t duration_us = 0;
 };
 inline constexpr std::size_t kReplyBytesMax = 1 << 20;

@@ -37,9 +37,13 @@ std::string label(std::string_view key, std::string_view value) {
   return std::string{key} + "=\"" + std::string{value} + "\"";
 }
 
-std::string of(const service::LaneView& lane) { return label("downstream", lane.name); }
+std::string of(const service::LaneView& lane) {
+  return label("downstream", lane.name);
+}
 
-double seconds(Nanos duration) { return std::chrono::duration<double>(duration).count(); }
+double seconds(Nanos duration) {
+  return std::chrono::duration<double>(duration).count();
+}
 
 void latencies(Text& text, const std::vector<service::LaneView>& lanes) {
   text.family("vouch_call_duration_seconds", "histogram", "Time of answered calls.");

@@ -23,7 +23,9 @@ constexpr std::string_view kInsertWords = R"sql(
   INSERT INTO event (seq, at_ms, kind, job, detail) VALUES (:seq, :at_ms, :kind, :job, :detail)
 )sql";
 
-std::int64_t number(auto value) { return static_cast<std::int64_t>(value); }
+std::int64_t number(auto value) {
+  return static_cast<std::int64_t>(value);
+}
 
 void bind_or_null(store::Statement& statement, int index, std::string_view text) {
   if (text.empty()) {
@@ -61,9 +63,8 @@ Result<std::int64_t> EventLog::append(const AttemptEnd& end, IssuanceState to) {
   insert.bind(6, store::as_blob(intent.key.recipient));
   insert.bind(7, number(intent.key.occurrence)).bind(8, number(intent.key.item));
   insert.bind(9, number(intent.round)).bind(10, number(to)).bind(11, number(end.outcome));
-  bind_or_null(insert, 12, end.http_status == 0
-                               ? std::nullopt
-                               : std::optional<std::int64_t>{end.http_status});
+  bind_or_null(insert, 12,
+               end.http_status == 0 ? std::nullopt : std::optional<std::int64_t>{end.http_status});
   bind_or_null(insert, 13, called ? std::optional<std::int64_t>{end.transport} : std::nullopt);
   bind_or_null(insert, 14, called ? std::optional<std::int64_t>{end.sends} : std::nullopt);
   bind_or_null(insert, 15, called ? std::optional<std::int64_t>{end.duration_us} : std::nullopt);

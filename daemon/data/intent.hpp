@@ -40,8 +40,8 @@ struct Intent {
   bool single = false;  // before bulk
   bool probe = false;   // sent although its job is paused for setup
   IssuanceState from = IssuanceState::planned;
-  WallTime intent_at;                  // set when the row became `sending`
-  std::optional<WallTime> doubt_since; // intent of the earliest attempt that may have acted
+  WallTime intent_at;                   // set when the row became `sending`
+  std::optional<WallTime> doubt_since;  // intent of the earliest attempt that may have acted
   int attempts = 0;
   int strikes = 0;
   std::optional<std::int64_t> last_event;

@@ -142,8 +142,14 @@ Result<std::vector<Row>> read_rows(store::Statement& select) {
 }
 
 RowEvent event_of(const Row& row, EventKind kind, std::int64_t job, IssuanceState to) {
-  return {.kind = kind, .job_number = job, .campaign_number = row.campaign, .key = row.key,
-          .round = row.round, .from = row.state, .to = to, .detail = {},
+  return {.kind = kind,
+          .job_number = job,
+          .campaign_number = row.campaign,
+          .key = row.key,
+          .round = row.round,
+          .from = row.state,
+          .to = to,
+          .detail = {},
           .previous = row.last_event};
 }
 
@@ -241,11 +247,13 @@ Result<void> IssuanceLedger::plan(PlanPage& page, WallTime now) {
   }
   if (!all_new) page.intents = std::move(kept);
   jobs_.add_planned(page.job_number, page.range,
-                    {.rows = page.rows, .repeats = repeats, .planned_from = page.planned_from,
-                     .planned_to = page.planned_to, .range_done = page.range_done});
+                    {.rows = page.rows,
+                     .repeats = repeats,
+                     .planned_from = page.planned_from,
+                     .planned_to = page.planned_to,
+                     .range_done = page.range_done});
   if (page.state == IssuanceState::sending) {
-    jobs_.add_fresh(page.job_number, page.range,
-                    static_cast<std::int64_t>(page.intents.size()));
+    jobs_.add_fresh(page.job_number, page.range, static_cast<std::int64_t>(page.intents.size()));
   }
   return {};
 }
@@ -317,13 +325,16 @@ Result<void> IssuanceLedger::settle(const AttemptEnd& end) {
 
 Result<void> IssuanceLedger::hold(const Intent& intent, std::string_view reason, WallTime now) {
   VOUCH_ASSERT(next_state(intent.from, IssuanceEvent::hold) == IssuanceState::held);
-  VOUCH_TRY(const std::int64_t seq,
-            events_.append({.kind = EventKind::held, .job_number = intent.job_number,
-                            .campaign_number = intent.campaign_number, .key = intent.key,
-                            .round = intent.round, .from = intent.from,
-                            .to = IssuanceState::held, .detail = reason,
-                            .previous = intent.last_event},
-                           now));
+  VOUCH_TRY(const std::int64_t seq, events_.append({.kind = EventKind::held,
+                                                    .job_number = intent.job_number,
+                                                    .campaign_number = intent.campaign_number,
+                                                    .key = intent.key,
+                                                    .round = intent.round,
+                                                    .from = intent.from,
+                                                    .to = IssuanceState::held,
+                                                    .detail = reason,
+                                                    .previous = intent.last_event},
+                                                   now));
   store::Statement& update = database_.prepared(kHold);
   update.bind(1, seq);
   bind_key(update, 2, intent.campaign_number, intent.key);
@@ -339,8 +350,7 @@ Result<void> IssuanceLedger::hold(const Intent& intent, std::string_view reason,
 Result<int> IssuanceLedger::end_open_rows(std::int64_t job, IssuanceState to, int rows_max,
                                           WallTime now) {
   VOUCH_ASSERT(to == IssuanceState::cancelled || to == IssuanceState::expired);
-  const EventKind kind =
-      to == IssuanceState::cancelled ? EventKind::cancelled : EventKind::expired;
+  const EventKind kind = to == IssuanceState::cancelled ? EventKind::cancelled : EventKind::expired;
   store::Statement& select = database_.prepared(kOpenRows);
   select.bind(":job", job).bind(":rows_max", std::int64_t{rows_max});
   VOUCH_TRY(const std::vector<Row> rows, read_rows(select));
@@ -355,8 +365,8 @@ Result<int> IssuanceLedger::end_open_rows(std::int64_t job, IssuanceState to, in
   return static_cast<int>(rows.size());
 }
 
-Result<int> IssuanceLedger::rerun(std::int64_t to_job, std::int64_t from_job,
-                                  IssuanceState state, int rows_max, WallTime now) {
+Result<int> IssuanceLedger::rerun(std::int64_t to_job, std::int64_t from_job, IssuanceState state,
+                                  int rows_max, WallTime now) {
   VOUCH_ASSERT(is_final(state) && state != IssuanceState::issued);
   store::Statement& select = database_.prepared(kUnissued);
   select.bind(":job", from_job).bind(":state", static_cast<std::int64_t>(state));
@@ -364,8 +374,7 @@ Result<int> IssuanceLedger::rerun(std::int64_t to_job, std::int64_t from_job,
   VOUCH_TRY(const std::vector<Row> rows, read_rows(select));
   for (const Row& row : rows) {
     VOUCH_TRY(const std::int64_t seq,
-              events_.append(event_of(row, EventKind::rerun, to_job, IssuanceState::planned),
-                             now));
+              events_.append(event_of(row, EventKind::rerun, to_job, IssuanceState::planned), now));
     // A downstream repeats the refusal it has stored: only a new request id can be granted.
     const std::int64_t round = row.round + (state == IssuanceState::declined ? 1 : 0);
     VOUCH_ASSERT(round < 256);
@@ -407,15 +416,14 @@ Result<int> IssuanceLedger::recover_rows(std::int64_t job, std::optional<std::in
     if (range) select.bind(":range", *range);
     VOUCH_TRY(const std::vector<Row> rows, read_rows(select));
     for (const Row& row : rows) {
-      VOUCH_TRY(const std::int64_t seq,
-                events_.append(event_of(row, EventKind::recovered, job, IssuanceState::in_doubt),
-                               now));
+      VOUCH_TRY(
+          const std::int64_t seq,
+          events_.append(event_of(row, EventKind::recovered, job, IssuanceState::in_doubt), now));
       store::Statement& update = database_.prepared(kRecoverRow);
       update.bind(1, seq).bind(2, to_ms(now));
       bind_key(update, 3, row.campaign, row.key);
       VOUCH_CHECK(update.run());
-      jobs_.move(job, row.range, IssuanceState::sending, IssuanceState::in_doubt,
-                 row.amount_minor);
+      jobs_.move(job, row.range, IssuanceState::sending, IssuanceState::in_doubt, row.amount_minor);
       if (range) jobs_.add_fresh(job, row.range, -1);
     }
     count += static_cast<int>(rows.size());

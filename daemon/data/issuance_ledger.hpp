@@ -31,12 +31,12 @@ struct PlanPage {
   std::int64_t job_number = 0;
   std::int64_t campaign_number = 0;
   std::int32_t range = 0;
-  int rows = 0;                 // rows of the list in this page
+  int rows = 0;                              // rows of the list in this page
   std::optional<RecipientKey> planned_from;  // the first of them
-  std::string planned_to;       // cursor behind the last of them (store::RowKey::to_bytes)
+  std::string planned_to;  // cursor behind the last of them (store::RowKey::to_bytes)
   bool range_done = false;
   IssuanceState state = IssuanceState::sending;  // or expired, when finish_by has passed
-  std::vector<Intent> intents;  // ascending by recipient, then item
+  std::vector<Intent> intents;                   // ascending by recipient, then item
 };
 
 class IssuanceLedger {

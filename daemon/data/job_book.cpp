@@ -99,7 +99,9 @@ JobRecord read_job(const store::Statement& row) {
   return job;
 }
 
-std::size_t at(IssuanceState state) { return static_cast<std::size_t>(state); }
+std::size_t at(IssuanceState state) {
+  return static_cast<std::size_t>(state);
+}
 
 }  // namespace
 
@@ -242,8 +244,7 @@ void JobBook::add_planned(std::int64_t job, std::int32_t range, const Planned& p
   sum.range_done = sum.range_done || planned.range_done;
 }
 
-Result<void> JobBook::write_range(std::int64_t job, std::int32_t range,
-                                  const RangeChange& change) {
+Result<void> JobBook::write_range(std::int64_t job, std::int32_t range, const RangeChange& change) {
   store::Statement& add = database_.prepared(kAddToRange);
   const Planned& planned = change.planned;
   add.bind(1, job).bind(2, std::int64_t{range});
@@ -337,8 +338,7 @@ Result<std::optional<std::string>> JobBook::applied(std::int64_t command) {
   return std::optional<std::string>{std::move(answer)};
 }
 
-Result<void> JobBook::record_applied(std::int64_t command, std::string_view answer,
-                                     WallTime now) {
+Result<void> JobBook::record_applied(std::int64_t command, std::string_view answer, WallTime now) {
   return database_.prepared(kInsertApplied)
       .bind(":id", command)
       .bind(":applied_ms", now)

@@ -56,8 +56,7 @@ struct JobRecord {
 
 class JobBook {
  public:
-  JobBook(store::Database& database, EventLog& events)
-      : database_{database}, events_{events} {}
+  JobBook(store::Database& database, EventLog& events) : database_{database}, events_{events} {}
 
   // Reads the jobs that are not over.  Once.
   [[nodiscard]] Result<void> load();

@@ -20,13 +20,17 @@ std::string refusal(Errc code, std::string_view message, std::string_view hint) 
 std::string_view objection(const JobRecord& job, JobAction action) {
   const bool ended = is_over(job.state) || job.state == JobState::unsettled;
   switch (action) {
-    case JobAction::start: return job.state == JobState::scheduled ? "" : "it has started";
+    case JobAction::start:
+      return job.state == JobState::scheduled ? "" : "it has started";
     case JobAction::pause:
       if (ended) return "it is over";
       return job.state == JobState::cancelling ? "it is being cancelled" : "";
-    case JobAction::resume: return job.state == JobState::paused ? "" : "it is not paused";
-    case JobAction::cancel: return is_over(job.state) ? "it is over" : "";
-    case JobAction::note: return "";
+    case JobAction::resume:
+      return job.state == JobState::paused ? "" : "it is not paused";
+    case JobAction::cancel:
+      return is_over(job.state) ? "it is over" : "";
+    case JobAction::note:
+      return "";
   }
   return "";
 }
@@ -54,9 +58,8 @@ Result<void> LedgerWriter::apply(SubmitJob& message) {
     VOUCH_TRY(const auto source, jobs_.any(message.rerun_of));
     const bool at_rest = source && (is_over(source->state) || source->state == JobState::unsettled);
     if (!at_rest) {
-      return answer(message.command,
-                    refusal(Errc::conflict, "the job to rerun is still running",
-                            "wait until it is done, or cancel it"));
+      return answer(message.command, refusal(Errc::conflict, "the job to rerun is still running",
+                                             "wait until it is done, or cancel it"));
     }
   }
   VOUCH_TRY(const std::int64_t campaign, jobs_.campaign_number(message.campaign));
@@ -67,10 +70,10 @@ Result<void> LedgerWriter::apply(SubmitJob& message) {
   job.state = message.start_later ? JobState::scheduled : JobState::running;
   job.ranges = message.ranges;
   // Nobody always comes last when a budget ends: where a job starts follows from its campaign.
-  job.start_range = message.ranges == 0
-                        ? 0
-                        : static_cast<std::int32_t>(message.campaign %
-                                                    static_cast<ObjectId>(message.ranges));
+  job.start_range =
+      message.ranges == 0
+          ? 0
+          : static_cast<std::int32_t>(message.campaign % static_cast<ObjectId>(message.ranges));
   job.rows_accepted = message.rows_accepted;
   job.items = message.items;
   job.pilot_left = message.pilot;
@@ -81,8 +84,7 @@ Result<void> LedgerWriter::apply(SubmitJob& message) {
 Result<void> LedgerWriter::apply(ChangeJob& message) {
   VOUCH_TRY(const bool known, already_applied(message.command));
   if (known) return {};
-  JobRecord* job =
-      message.number != 0 ? jobs_.find(message.number) : jobs_.find_id(message.id);
+  JobRecord* job = message.number != 0 ? jobs_.find(message.number) : jobs_.find_id(message.id);
   const bool inside = message.command == 0;
   if (job == nullptr) {
     return answer(message.command, refusal(Errc::conflict, "the job is over", ""));
@@ -102,8 +104,7 @@ Result<void> LedgerWriter::apply(ChangeJob& message) {
     case JobAction::resume:
       if (job->pause_reason == PauseReason::pilot) job->pilot_left.reset();
       // One that was paused before its time goes back to waiting for it.
-      VOUCH_CHECK(jobs_.set_state(*job,
-                                  job->has_started ? JobState::running : JobState::scheduled,
+      VOUCH_CHECK(jobs_.set_state(*job, job->has_started ? JobState::running : JobState::scheduled,
                                   PauseReason::none, message.words, now_));
       break;
     case JobAction::pause:
@@ -131,8 +132,8 @@ Result<void> LedgerWriter::apply(GatherRerun& message) {
   VOUCH_ASSERT(source.has_value());
   int gathered = 0;
   for (const IssuanceState state : message.states) {
-    VOUCH_TRY(const int rows, ledger_.rerun(job->number, source->number, state,
-                                            kEndRowsPage - gathered, now_));
+    VOUCH_TRY(const int rows,
+              ledger_.rerun(job->number, source->number, state, kEndRowsPage - gathered, now_));
     gathered += rows;
     if (gathered == kEndRowsPage) break;
   }

@@ -58,9 +58,8 @@ Result<InstanceLock> InstanceLock::take(const std::string& folder) {
 Result<store::Database> open_ledger(const std::string& path, WallTime now, Random& random,
                                     const std::string& vfs) {
   VOUCH_TRY(store::Database ledger,
-            store::Database::open(path, {.mode = store::OpenMode::create,
-                                         .vfs = vfs,
-                                         .cache_kib = kWriterCacheKib}));
+            store::Database::open(
+                path, {.mode = store::OpenMode::create, .vfs = vfs, .cache_kib = kWriterCacheKib}));
   VOUCH_CHECK(ledger.exec(kWriterPragmas));
   ledger.keep_wal_at_close();
   VOUCH_CHECK(store::migrate(ledger, embedded::ledger_migrations, now));
@@ -71,9 +70,8 @@ Result<store::Database> open_ledger(const std::string& path, WallTime now, Rando
 }
 
 Result<store::Database> open_ledger_reader(const std::string& path, const std::string& vfs) {
-  return store::Database::open(path, {.mode = store::OpenMode::read_only,
-                                      .vfs = vfs,
-                                      .cache_kib = kReaderCacheKib});
+  return store::Database::open(
+      path, {.mode = store::OpenMode::read_only, .vfs = vfs, .cache_kib = kReaderCacheKib});
 }
 
 Result<std::string> ledger_id(store::Database& ledger) {
@@ -131,9 +129,9 @@ Result<void> check_anchor(const std::optional<Anchor>& anchor, std::string_view 
   }
   if (last_event >= anchor->last_event) return {};
   return fail(Errc::attention,
-              "the ledger ends at event " + std::to_string(last_event) +
-                  " but had come to event " + std::to_string(anchor->last_event) + " at " +
-                  format_time_utc(anchor->at) + ": it is an older copy",
+              "the ledger ends at event " + std::to_string(last_event) + " but had come to event " +
+                  std::to_string(anchor->last_event) + " at " + format_time_utc(anchor->at) +
+                  ": it is an older copy",
               hint);
 }
 

@@ -133,14 +133,13 @@ Result<std::optional<std::string>> LedgerReader::applied(std::int64_t command) {
 }
 
 Result<std::map<std::int32_t, RangeCursor>> LedgerReader::ranges(std::int64_t job) {
-  VOUCH_TRY(const auto rows, all(database_.prepared(kRanges).bind(":job", job),
-                                 [](const store::Statement& row) {
-                                   const store::Blob cursor = row.blob(1);
-                                   return RangeCursor{
-                                       .range = static_cast<std::int32_t>(row.integer(0)),
-                                       .planned_to = std::string(cursor.begin(), cursor.end()),
-                                       .done = row.integer(2) != 0};
-                                 }));
+  VOUCH_TRY(const auto rows,
+            all(database_.prepared(kRanges).bind(":job", job), [](const store::Statement& row) {
+              const store::Blob cursor = row.blob(1);
+              return RangeCursor{.range = static_cast<std::int32_t>(row.integer(0)),
+                                 .planned_to = std::string(cursor.begin(), cursor.end()),
+                                 .done = row.integer(2) != 0};
+            }));
   std::map<std::int32_t, RangeCursor> cursors;
   for (const RangeCursor& cursor : rows) cursors.emplace(cursor.range, cursor);
   return cursors;

@@ -10,8 +10,7 @@ namespace vouch::data {
 namespace {
 
 bool is_urgent(const LedgerMessage& message) {
-  return !std::holds_alternative<AttemptsEnded>(message) &&
-         !std::holds_alternative<Note>(message);
+  return !std::holds_alternative<AttemptsEnded>(message) && !std::holds_alternative<Note>(message);
 }
 
 }  // namespace

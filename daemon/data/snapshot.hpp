@@ -57,7 +57,7 @@ struct JobNow {
   std::uint64_t occurrence = 0;
   std::optional<double> rate;
   std::optional<WallTime> start_at;
-  std::optional<WallTime> finish_by;       // its own or the end of the campaign's window
+  std::optional<WallTime> finish_by;  // its own or the end of the campaign's window
   bool settle_by_repeat = false;
   ObjectId rerun_of = 0;
   std::vector<IssuanceState> rerun_states;

@@ -57,7 +57,9 @@ void Breaker::started(Instant now) {
   next_try_ = now + settings_.probe_first / (1 << successes_);
 }
 
-void Breaker::ended_neutral() { tries_out_ = std::max(0, tries_out_ - 1); }
+void Breaker::ended_neutral() {
+  tries_out_ = std::max(0, tries_out_ - 1);
+}
 
 void Breaker::ended(bool good, Instant now) {
   if (state_ == State::open) return;  // a call from before it opened

@@ -56,9 +56,9 @@ class Breaker {
   BreakerSettings settings_;
   State state_ = State::closed;
   Instant since_;
-  Instant until_{};          // open: until then
+  Instant until_{};  // open: until then
   Millis open_for_{0};
-  Instant next_try_{};       // trying
+  Instant next_try_{};  // trying
   int tries_out_ = 0;
   int successes_ = 0;
   std::array<Bucket, 10> buckets_{};
@@ -66,9 +66,12 @@ class Breaker {
 
 [[nodiscard]] constexpr std::string_view name_of(Breaker::State state) {
   switch (state) {
-    case Breaker::State::closed: return "closed";
-    case Breaker::State::open: return "open";
-    case Breaker::State::trying: return "trying";
+    case Breaker::State::closed:
+      return "closed";
+    case Breaker::State::open:
+      return "open";
+    case Breaker::State::trying:
+      return "trying";
   }
   return "";
 }

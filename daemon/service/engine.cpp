@@ -159,23 +159,22 @@ void Engine::note_setup(const AttemptEnd& end, Outcome outcome) {
   const std::int64_t job = end.intent.job_number;
   if (is_setup(outcome)) {
     if (!setup_jobs_.try_emplace(job, false).second) return;
-    writer_.push(data::ChangeJob{.number = job,
-                                 .action = data::JobAction::pause,
-                                 .reason = PauseReason::setup,
-                                 .words = end.intent.definition->name + " answered " +
-                                          (end.http_status != 0
-                                               ? "HTTP " + std::to_string(end.http_status)
-                                               : end.detail)});
+    writer_.push(data::ChangeJob{
+        .number = job,
+        .action = data::JobAction::pause,
+        .reason = PauseReason::setup,
+        .words = end.intent.definition->name + " answered " +
+                 (end.http_status != 0 ? "HTTP " + std::to_string(end.http_status) : end.detail)});
     return;
   }
   const bool answered = outcome == Outcome::issued || outcome == Outcome::declined;
   if (!end.intent.probe || !answered) return;
   setup_jobs_.erase(job);
-  writer_.push(data::ChangeJob{.number = job,
-                               .action = data::JobAction::resume,
-                               .reason = PauseReason::setup,
-                               .words = "a probe of " + end.intent.definition->name +
-                                        " succeeded"});
+  writer_.push(
+      data::ChangeJob{.number = job,
+                      .action = data::JobAction::resume,
+                      .reason = PauseReason::setup,
+                      .words = "a probe of " + end.intent.definition->name + " succeeded"});
 }
 
 void Engine::settle_test(const Call& call, const wire::HttpEnd& end) {

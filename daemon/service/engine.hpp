@@ -32,8 +32,8 @@ namespace vouch::service {
 struct EngineSettings {
   RetrySettings retry;
   BreakerSettings breaker;
-  int calls_max = 1024;         // in flight, over all downstreams
-  Millis idle_poll{100};        // a round at least this often: pauses and stops are seen by then
+  int calls_max = 1024;   // in flight, over all downstreams
+  Millis idle_poll{100};  // a round at least this often: pauses and stops are seen by then
 };
 
 // `downstream test`: one GET that tells whether name, address, TLS and credentials are right.
@@ -45,8 +45,8 @@ struct TestCall {
 class Engine {
  public:
   Engine(Downstream& downstream, data::ReadyQueue& ready, data::LedgerWriter& writer,
-         const data::SnapshotBoard& board, data::Health& health, const Clock& clock,
-         Random& random, EngineSettings settings);
+         const data::SnapshotBoard& board, data::Health& health, const Clock& clock, Random& random,
+         EngineSettings settings);
 
   // Returns when the next round is due; an answer, a wake or a push may come sooner.
   Instant run_once(Instant now);
@@ -111,8 +111,8 @@ class Engine {
   std::atomic<bool> draining_{false};
   std::atomic<bool> drained_{false};
   mutable std::mutex mutex_;
-  std::vector<TestCall> tests_;    // guarded by mutex_
-  std::vector<LaneView> views_;    // guarded by mutex_
+  std::vector<TestCall> tests_;  // guarded by mutex_
+  std::vector<LaneView> views_;  // guarded by mutex_
 };
 
 }  // namespace vouch::service

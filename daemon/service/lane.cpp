@@ -61,8 +61,7 @@ Instant Lane::jobs_ready_at(Instant now) const {
   return soonest;
 }
 
-void Lane::take_out(const Test& test,
-                    const std::function<void(data::Intent, std::string)>& taken) {
+void Lane::take_out(const Test& test, const std::function<void(data::Intent, std::string)>& taken) {
   const auto sweep = [&](std::deque<data::Intent>& rows) {
     std::deque<data::Intent> kept;
     for (data::Intent& intent : rows) {

@@ -25,7 +25,7 @@ namespace vouch::service {
 
 // Upper bounds of the latency histogram, in microseconds; the last bucket is open.
 inline constexpr std::array<std::int64_t, 14> kLatencyBoundsUs = {
-    500,    1'000,   2'500,   5'000,     10'000,    25'000,    50'000,
+    500,     1'000,   2'500,   5'000,     10'000,    25'000,    50'000,
     100'000, 250'000, 500'000, 1'000'000, 2'500'000, 5'000'000, 10'000'000};
 
 // A window smaller than this is filled by a few lost answers.
@@ -75,8 +75,7 @@ class Lane {
 
   // Takes out every row for which `test` says why it may not start, with that reason.
   using Test = std::function<std::string(const data::Intent&)>;
-  void take_out(const Test& test,
-                const std::function<void(data::Intent, std::string)>& taken);
+  void take_out(const Test& test, const std::function<void(data::Intent, std::string)>& taken);
 
   // Calls that may be in flight: by Little's law rate x time in flight, twice that for its
   // spread, at least kWindowMin, at most what the downstream allows.

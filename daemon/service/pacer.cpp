@@ -49,6 +49,8 @@ void Pacer::take(Instant now) {
   due_ = std::max(due_, now) + interval_;
 }
 
-void Pacer::hold_until(Instant until) { held_ = std::max(held_, until); }
+void Pacer::hold_until(Instant until) {
+  held_ = std::max(held_, until);
+}
 
 }  // namespace vouch::service

@@ -40,9 +40,12 @@ class PointerReader final : public Sax {
     path_.resize(levels_.back().path_bytes);
     path_ += '/';
     for (const char c : name) {  // as a JSON pointer writes it (RFC 6901)
-      if (c == '~') path_ += "~0";
-      else if (c == '/') path_ += "~1";
-      else path_ += c;
+      if (c == '~')
+        path_ += "~0";
+      else if (c == '/')
+        path_ += "~1";
+      else
+        path_ += c;
     }
     return true;
   }
@@ -100,7 +103,8 @@ class PointerReader final : public Sax {
 };
 
 bool is_certificate_error(int curl_code) {
-  // CURLE_SSL_CERTPROBLEM, PEER_FAILED_VERIFICATION, CACERT_BADFILE, ISSUER_ERROR, INVALIDCERTSTATUS
+  // CURLE_SSL_CERTPROBLEM, PEER_FAILED_VERIFICATION, CACERT_BADFILE, ISSUER_ERROR,
+  // INVALIDCERTSTATUS
   return curl_code == 58 || curl_code == 60 || curl_code == 77 || curl_code == 83 ||
          curl_code == 91;
 }
@@ -133,12 +137,21 @@ std::optional<Outcome> from_table(const plan::Downstream& downstream, int status
 Outcome from_status(const plan::Downstream& downstream, int status) {
   if (status >= 200 && status <= 299) return Outcome::issued;  // if the evidence is there
   switch (status) {
-    case 429: return Outcome::not_executed;
+    case 429:
+      return Outcome::not_executed;
     case 503:
       return downstream.sheds_before_executing ? Outcome::not_executed : Outcome::unknown;
-    case 401: case 403: case 404: case 405: case 413: case 415: return Outcome::setup;
-    case 406: return Outcome::unknown_setup;
-    default: break;
+    case 401:
+    case 403:
+    case 404:
+    case 405:
+    case 413:
+    case 415:
+      return Outcome::setup;
+    case 406:
+      return Outcome::unknown_setup;
+    default:
+      break;
   }
   return status >= 300 && status <= 399 ? Outcome::unknown_setup : Outcome::unknown;
 }
@@ -188,8 +201,8 @@ Judgement judge(const data::Intent& intent, const wire::HttpEnd& end, WallTime n
   Judgement judged;
   judged.answered = true;
   judged.reply_digest = sha256_128(end.body);
-  judged.outcome = from_table(downstream, end.status, reply)
-                       .value_or(from_status(downstream, end.status));
+  judged.outcome =
+      from_table(downstream, end.status, reply).value_or(from_status(downstream, end.status));
   if (judged.outcome == Outcome::issued) {
     judged.detail = missing_evidence(intent, reply);
     if (judged.detail.empty()) {

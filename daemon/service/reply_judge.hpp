@@ -23,18 +23,17 @@ namespace vouch::service {
 
 struct Judgement {
   Outcome outcome = Outcome::unknown;
-  bool answered = false;        // a complete answer was read
-  bool ails = false;            // says that the downstream is not well (feeds the breaker)
-  std::string reference;        // of what was issued
-  std::string detail;           // reason code or words; short
+  bool answered = false;  // a complete answer was read
+  bool ails = false;      // says that the downstream is not well (feeds the breaker)
+  std::string reference;  // of what was issued
+  std::string detail;     // reason code or words; short
   std::optional<Digest128> reply_digest;
   std::optional<Millis> retry_after;  // from now, at most an hour
 };
 
 inline constexpr Millis kRetryAfterMax = std::chrono::hours{1};
 
-[[nodiscard]] Judgement judge(const data::Intent& intent, const wire::HttpEnd& end,
-                              WallTime now);
+[[nodiscard]] Judgement judge(const data::Intent& intent, const wire::HttpEnd& end, WallTime now);
 
 // "120" or an HTTP date; nothing when it is neither, or in the past.
 [[nodiscard]] std::optional<Millis> parse_retry_after(const std::string& value, WallTime now);

@@ -39,8 +39,7 @@ void not_executed(const RetrySettings& settings, bool counted, AttemptEnd& end) 
     return;
   }
   if (counted) ++end.attempts;
-  end.step =
-      end.attempts >= settings.attempts_max ? IssuanceEvent::give_up : IssuanceEvent::defer;
+  end.step = end.attempts >= settings.attempts_max ? IssuanceEvent::give_up : IssuanceEvent::defer;
 }
 
 void unknown(const RetrySettings& settings, bool counted, AttemptEnd& end) {

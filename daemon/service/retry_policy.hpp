@@ -19,11 +19,11 @@
 namespace vouch::service {
 
 struct RetrySettings {
-  int attempts_max = 8;            // answered attempts, each proven not executed
-  int strikes_max = 3;             // the same unusable answer in a row
-  Millis delay_first{500};         // full jitter: anywhere from 0 to this, doubling
+  int attempts_max = 8;     // answered attempts, each proven not executed
+  int strikes_max = 3;      // the same unusable answer in a row
+  Millis delay_first{500};  // full jitter: anywhere from 0 to this, doubling
   Millis delay_max{60'000};
-  Millis setup_probe{60'000};      // distance of probes while a job is paused for setup
+  Millis setup_probe{60'000};  // distance of probes while a job is paused for setup
 };
 
 // What is known of the downstream at this moment.

@@ -94,15 +94,17 @@ Result<bool> Intake::work(const JobNow& job, Plan& plan, Instant now) {
         .job_number = job.number, .from_job = job.rerun_of, .states = job.rerun_states});
     return true;
   }
-  if (!job.may_settle()) return false;
-  const bool late = deadline_passed(job, wall);
+  // A deadline passes for what is blocked too.
+  const bool late = job.state == JobState::running && deadline_passed(job, wall);
   bool active = false;
   if (late) {
     VOUCH_TRY(active, end_open_rows(job, plan, IssuanceState::expired));
   }
-  VOUCH_TRY(const bool sent, send_due(job, plan, now, false));
-  active = active || sent;
-  if (job.kind == JobKind::list && plan.range >= 0 && job.may_start()) {
+  if (job.may_settle()) {
+    VOUCH_TRY(const bool sent, send_due(job, plan, now, false));
+    active = active || sent;
+  }
+  if (job.kind == JobKind::list && plan.range >= 0 && (late || job.may_start())) {
     VOUCH_TRY(const bool planned,
               plan_page(job, plan, late ? IssuanceState::expired : IssuanceState::sending));
     active = active || planned;
@@ -151,8 +153,7 @@ Result<bool> Intake::end_open_rows(const JobNow& job, Plan& plan, IssuanceState 
   // A cancelled job without rows is ended by one empty page.
   const bool first = to == IssuanceState::cancelled && plan.state_ticket == 0;
   if (!left && !first) return false;
-  plan.state_ticket =
-      writer_.push(data::EndOpenRows{.job_number = job.number, .to = to});
+  plan.state_ticket = writer_.push(data::EndOpenRows{.job_number = job.number, .to = to});
   return true;
 }
 
@@ -230,8 +231,8 @@ Result<std::optional<Intent>> Intake::again(const JobNow& job, Plan& plan,
                                    .amounts = found.amounts},
                                   row);
   }
-  return fail(Errc::corrupt, "the list " + job.list_digest +
-                                 " no longer has a recipient whose issuance is open");
+  return fail(Errc::corrupt,
+              "the list " + job.list_digest + " no longer has a recipient whose issuance is open");
 }
 
 int Intake::page_room(const JobNow& job) const {

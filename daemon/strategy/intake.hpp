@@ -35,16 +35,16 @@
 namespace vouch::strategy {
 
 struct IntakeSettings {
-  Millis poll{5};                 // while there is work
+  Millis poll{5};  // while there is work
   Millis idle_poll{50};
-  Millis setup_probe{60'000};     // distance of probes of a job that is paused for setup
-  Millis ready_for{20};           // the ready queue holds this much of the rate, at least
+  Millis setup_probe{60'000};  // distance of probes of a job that is paused for setup
+  Millis ready_for{20};        // the ready queue holds this much of the rate, at least
 };
 
 // A single issuance, resolved by the control thread.
 struct SingleRequest {
   std::int64_t command = 0;
-  data::JobNow job;               // of kind single; number 0 when there is none yet
+  data::JobNow job;  // of kind single; number 0 when there is none yet
   RecipientKey recipient{};
   std::uint64_t occurrence = 0;
   std::string recipient_id;
@@ -77,24 +77,22 @@ class Intake {
     std::vector<store::ListRange> ranges;
     std::optional<IntentMaker> maker;
     std::vector<std::string> amount_columns;
-    std::int32_t range = -1;        // being planned; -1: all are
-    std::string cursor;             // RowKey bytes; empty: at the range's start
+    std::int32_t range = -1;  // being planned; -1: all are
+    std::string cursor;       // RowKey bytes; empty: at the range's start
     std::map<std::int32_t, bool> done;
-    std::int64_t planned = 0;       // rows since this run began, for a pilot
+    std::int64_t planned = 0;  // rows since this run began, for a pilot
     std::optional<std::int64_t> pilot_left;
-    std::uint64_t due_ticket = 0;   // of the last message that changed due rows
-    std::uint64_t state_ticket = 0; // of the last message that changes the job
+    std::uint64_t due_ticket = 0;    // of the last message that changed due rows
+    std::uint64_t state_ticket = 0;  // of the last message that changes the job
     Instant probe_at{};
-    Instant look_at{};              // when due rows are looked for again
+    Instant look_at{};  // when due rows are looked for again
   };
 
   bool step(const data::JobNow& job, Instant now);
   [[nodiscard]] Result<bool> work(const data::JobNow& job, Plan& plan, Instant now);
   [[nodiscard]] Result<void> load(const data::JobNow& job, Plan& plan);
-  [[nodiscard]] Result<bool> end_open_rows(const data::JobNow& job, Plan& plan,
-                                           IssuanceState to);
-  [[nodiscard]] Result<bool> send_due(const data::JobNow& job, Plan& plan, Instant now,
-                                      bool probe);
+  [[nodiscard]] Result<bool> end_open_rows(const data::JobNow& job, Plan& plan, IssuanceState to);
+  [[nodiscard]] Result<bool> send_due(const data::JobNow& job, Plan& plan, Instant now, bool probe);
   [[nodiscard]] Result<bool> plan_page(const data::JobNow& job, Plan& plan, IssuanceState state);
   [[nodiscard]] Result<std::optional<data::Intent>> again(const data::JobNow& job, Plan& plan,
                                                           const data::DueRow& row);
@@ -123,9 +121,9 @@ class Intake {
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
-  bool woken_ = false;                         // guarded by mutex_
-  std::vector<SingleRequest> singles_;         // guarded by mutex_
-  std::map<ObjectId, std::string> problems_;   // guarded by mutex_
+  bool woken_ = false;                        // guarded by mutex_
+  std::vector<SingleRequest> singles_;        // guarded by mutex_
+  std::map<ObjectId, std::string> problems_;  // guarded by mutex_
 };
 
 }  // namespace vouch::strategy

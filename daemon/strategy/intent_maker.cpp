@@ -14,8 +14,7 @@ void complete_call(const JobNow& job, std::string_view recipient_id, Intent& int
   intent.request_id = format_request_id(intent.key, intent.round);
   intent.body = service::call_body(intent.item(), format_id(ObjectKind::campaign, job.campaign_id),
                                    recipient_id, intent.request_id, intent.amount_minor);
-  intent.call_digest =
-      service::call_digest(intent.definition->url, intent.request_id, intent.body);
+  intent.call_digest = service::call_digest(intent.definition->url, intent.request_id, intent.body);
 }
 
 }  // namespace
@@ -59,11 +58,9 @@ void IntentMaker::make_fresh(const JobNow& job, const data::Snapshot& snapshot,
 }
 
 std::optional<Intent> IntentMaker::make_again(const JobNow& job, const data::Snapshot& snapshot,
-                                              const Recipient& recipient,
-                                              const data::DueRow& row) {
+                                              const Recipient& recipient, const data::DueRow& row) {
   if (row.key.item >= job.item_downstreams.size()) return std::nullopt;
-  const data::DownstreamNow* downstream =
-      snapshot.downstream(job.item_downstreams[row.key.item]);
+  const data::DownstreamNow* downstream = snapshot.downstream(job.item_downstreams[row.key.item]);
   if (downstream == nullptr) return std::nullopt;
   // Within a round the call stays what it was; a planned row has had none in this round.
   const bool new_call = row.state == IssuanceState::planned;

@@ -63,15 +63,14 @@ void Intake::plan_singles() {
                               .intents = {}};
     auto maker = IntentMaker::make(request.job, columns);
     if (!maker) {
-      writer_.push(data::Note{
-          .command = request.command,
-          .kind = EventKind::daemon,
-          .words = "a single issuance was refused: " + maker.error().message,
-          .answer = Json{{"ok", false},
-                         {"code", name_of(maker.error().code)},
-                         {"message", maker.error().message},
-                         {"hint", maker.error().hint}}
-                        .dump()});
+      writer_.push(data::Note{.command = request.command,
+                              .kind = EventKind::daemon,
+                              .words = "a single issuance was refused: " + maker.error().message,
+                              .answer = Json{{"ok", false},
+                                             {"code", name_of(maker.error().code)},
+                                             {"message", maker.error().message},
+                                             {"hint", maker.error().hint}}
+                                            .dump()});
       continue;
     }
     maker->make_fresh(request.job, *snapshot_,

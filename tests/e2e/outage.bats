@@ -2,7 +2,7 @@
 # in every way, in scaled time, and the job goes on by itself.
 bats_require_minimum_version 1.5.0
 load helpers
-load world
+load shop
 
 setup() {
   new_place
@@ -18,12 +18,12 @@ readonly patience=(--breaker-open 50ms --breaker-open-max 600ms --breaker-try 10
 # outage_test FAULTS: while they last some rows have gone through, afterwards all do.
 outage_test() {
   start_sandbox
-  make_world 600 300
+  make_shop 600 300
   start_vouchd "${patience[@]}"
-  submit_world
+  submit_shop
   wait_until 20 has_issued 60
   "$@"
-  run -0 vouchctl job wait world --timeout 60s
+  run -0 vouchctl job wait shop-1 --timeout 60s
   assert_equal 600 "$(ledger 'SELECT count(*) FROM issuance WHERE state = 5')"
   assert_equal 0 "$(ledger 'SELECT sum(failed + held + declined) FROM job_range')"
   judge
@@ -66,14 +66,14 @@ suffer() { # FAULTS ATTEMPTS
 
 @test "outage: a credential that is wrong pauses the job, and it goes on by itself" {
   start_sandbox
-  make_world 300 300
+  make_shop 300 300
   start_vouchd "${patience[@]}"
-  submit_world
+  submit_shop
   wait_until 20 has_issued 30
   faults '{"faults":[{"kind":"unauthorized","probability":1}]}'
   wait_until 20 is_paused_for_setup
-  run -9 vouchctl job wait world --timeout 60s
-  assert_contains "$(vouchctl job show world)" "credentials"
+  run -9 vouchctl job wait shop-1 --timeout 60s
+  assert_contains "$(vouchctl job show shop-1)" "credentials"
   assert_equal 0 "$(ledger 'SELECT sum(failed + held) FROM job_range')"
   faults '{"faults":[]}'
   wait_until 30 has_issued 300

@@ -2,7 +2,7 @@
 # lost.  Method: real programs, faults of the service, judged by its journal.
 bats_require_minimum_version 1.5.0
 load helpers
-load world
+load shop
 
 setup() {
   new_place
@@ -14,11 +14,11 @@ teardown() {
 # libcurl sends a POST again by itself when a reused connection dies before an answer.
 resend_test() { # FAULT [IN_FLIGHT]
   start_sandbox
-  make_world 400 2000 "${2:-32}"
+  make_shop 400 2000 "${2:-32}"
   start_vouchd --retry-first 50ms
   faults "{\"faults\":[$1]}"
-  submit_world
-  run -0 vouchctl job wait world --timeout 60s
+  submit_shop
+  run -0 vouchctl job wait shop-1 --timeout 60s
   assert_equal 400 "$(ledger 'SELECT count(*) FROM issuance WHERE state = 5')"
   judge
 }
@@ -45,8 +45,8 @@ resend_test() { # FAULT [IN_FLIGHT]
 @test "ledger: after a write that fails no call starts, vouchd stops and says why" {
   ! is_sanitized || skip "strace and sanitizers do not go together"
   start_sandbox
-  make_world 3000 400
-  submit_world
+  make_shop 3000 400
+  submit_shop
   start vouchd strace -f -qq -o /dev/null -e trace=pwrite64 \
     -e inject=pwrite64:error=ENOSPC:when=400+ vouchd --admin-listen none
   wait_until 60 has_ended "$(pid_of vouchd)"
@@ -59,7 +59,7 @@ resend_test() { # FAULT [IN_FLIGHT]
   judge --open
 
   start_vouchd --retry-first 50ms
-  run -0 vouchctl job wait world --timeout 60s
+  run -0 vouchctl job wait shop-1 --timeout 60s
   assert_equal 3000 "$(ledger 'SELECT count(*) FROM issuance WHERE state = 5')"
   judge
 }
@@ -67,8 +67,8 @@ resend_test() { # FAULT [IN_FLIGHT]
 @test "ledger: an I/O error of a sync stops vouchd too, and a restart carries on" {
   ! is_sanitized || skip "strace and sanitizers do not go together"
   start_sandbox
-  make_world 2000 400
-  submit_world
+  make_shop 2000 400
+  submit_shop
   start vouchd strace -f -qq -o /dev/null -e trace=fdatasync \
     -e inject=fdatasync:error=EIO:when=60+ vouchd --admin-listen none
   wait_until 60 has_ended "$(pid_of vouchd)"
@@ -77,25 +77,25 @@ resend_test() { # FAULT [IN_FLIGHT]
   assert_contains "$(cat "$PLACE/vouchd.log")" "no call starts any more"
   judge --open
   start_vouchd --retry-first 50ms
-  run -0 vouchctl job wait world --timeout 60s
+  run -0 vouchctl job wait shop-1 --timeout 60s
   judge
 }
 
 @test "readers: a running, stopped and killed ledger can be read, and vouchd starts again" {
   start_sandbox
-  make_world 2000
-  submit_world
+  make_shop 2000
+  submit_shop
   start_vouchd
-  run -0 vouchctl job show world
+  run -0 vouchctl job show shop-1
   # A reader that stands still in the middle of a long answer.
   start reader sh -c 'vouchctl log -o ndjson | (sleep 1000)'
-  run -0 vouchctl job wait world --timeout 60s
+  run -0 vouchctl job wait shop-1 --timeout 60s
   stop vouchd
-  run -0 vouchctl job show world
+  run -0 vouchctl job show shop-1
   start_vouchd
   kill -KILL "$(pid_of vouchd)"
   wait "$(pid_of vouchd)" || true
-  run -0 vouchctl job show world
+  run -0 vouchctl job show shop-1
   start_vouchd
   # What the paused reader holds open does not keep the WAL from being reset.
   (($(stat -c %s "$VOUCH_STORE/ledger/main/ledger.db-wal") < 64 * 1024 * 1024))
@@ -106,10 +106,10 @@ resend_test() { # FAULT [IN_FLIGHT]
 @test "readers: who may not read is told so, and nobody but vouchd leaves files behind" {
   [[ "$(id -u)" == 0 ]] || skip "needs root to be somebody else"
   start_sandbox
-  make_world 100
-  submit_world
+  make_shop 100
+  submit_shop
   start_vouchd
-  run -0 vouchctl job wait world --timeout 60s
+  run -0 vouchctl job wait shop-1 --timeout 60s
   chmod 755 "$PLACE" "$VOUCH_STORE"
   local stranger=(setpriv --reuid 65534 --regid 65534 --clear-groups)
   run ! "${stranger[@]}" vouchctl job list
@@ -122,7 +122,7 @@ resend_test() { # FAULT [IN_FLIGHT]
 
 @test "lock: a second daemon on the same ledger is refused, with the pid of the first" {
   start_sandbox
-  make_world 10
+  make_shop 10
   start_vouchd
   run -11 vouchd --admin-listen none
   assert_contains "$output" "pid $(pid_of vouchd)"
@@ -132,14 +132,14 @@ has_answers() { (($(ledger 'SELECT count(*) FROM event WHERE outcome = 0') > $1)
 
 @test "stop: SIGTERM ends calls that are out, records them, and takes back what never started" {
   start_sandbox --latency 300ms
-  make_world 500 500
-  submit_world
+  make_shop 500 500
+  submit_shop
   start_vouchd
   wait_until 20 has_answers 20
   stop vouchd
   assert_equal 0 "$(ledger 'SELECT ifnull(sum(sending + in_doubt), 0) FROM job_range')"
   judge
   start_vouchd
-  run -0 vouchctl job wait world --timeout 60s
+  run -0 vouchctl job wait shop-1 --timeout 60s
   judge
 }
