@@ -168,8 +168,8 @@ void add_campaign_commands(CommandLine& line) {
              .summary = "Create a campaign from its JSON file",
              .description = "The file may hold comments; vouch-campaign(5) describes it.  A "
                             "definition never changes.",
-             .examples = {"vouchctl campaign create birthday.json --dry-run",
-                          "sed s/birthday/spring/ birthday.json | vouchctl campaign create -"}},
+             .examples = {"vouchctl campaign create spring.json --dry-run",
+                          "vouchctl campaign create spring.json -o json"}},
             [file](Session& session) { return create(session, *file); })
       .required("FILE", *file, "the campaign's JSON file, or - for standard input")
       .changes();

@@ -28,10 +28,10 @@ class Session;
 // Runs a leaf; the exit status when it went well (0, or 3 and 9 where the work itself says so).
 using Action = std::function<Result<int>(Session&)>;
 
-// What a leaf is called and what its --help says.  Examples are whole command lines and are run
+// What a leaf is called and what its --help says.  Examples are whole command lines; they are run
 // by tests/e2e/examples.bats in a store that has the client "shop", the downstreams "coupons" and
-// "balances", the campaign "birthday", the list "november" and, in the folder, birthday.json,
-// coupons.json, outcomes.json and november.csv.
+// "balances", the campaign "birthday", the list "november" and the job "birthday-november", with
+// spring.json (a campaign), coupons.json, outcomes.json and november.csv in the folder.
 struct Leaf {
   std::string name;
   std::string summary;           // one line, no full stop

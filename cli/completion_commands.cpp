@@ -3,9 +3,11 @@
 // The scripts are short and the same for ever: they hand the words of the line to the hidden form
 // `vouchctl completion words -- WORD...`, which knows the command tree and the store's names.
 #include <algorithm>
+#include <array>
 
 #include "cli/commands.hpp"
 #include "cli/session.hpp"
+#include "common/text.hpp"
 
 namespace vouch::cli {
 namespace {
@@ -140,13 +142,23 @@ std::vector<std::string> values_for(Session& session, const std::string& metavar
   return words;
 }
 
+// What an option's value names: "--campaign" a CAMPAIGN, however its help abbreviates it.
+std::string kind_of(const OptionInfo& option) {
+  constexpr std::array<std::string_view, 5> names = {"JOB", "CLIENT", "LIST", "CAMPAIGN",
+                                                     "DOWNSTREAM"};
+  for (const std::string_view name : names) {
+    if (option.name == "--" + lower_ascii(name)) return std::string{name};
+  }
+  return option.metavar;
+}
+
 std::vector<std::string> candidates(Session& session, const std::vector<CommandInfo>& commands,
                                     const std::vector<std::string>& words) {
   const Place place = find_place(commands, words);
   const std::string last = words.empty() ? "" : words.back();
   if (place.option != nullptr) {
     const OptionInfo& option = *place.option;
-    return option.words.empty() ? values_for(session, option.metavar) : option.words;
+    return option.words.empty() ? values_for(session, kind_of(option)) : option.words;
   }
   std::vector<std::string> found;
   if (last.starts_with("-")) {

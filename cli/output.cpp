@@ -227,20 +227,24 @@ std::vector<Value> values_of(Record record) {
 }
 
 Listing::Listing(Output& output, std::vector<Column> columns, std::vector<std::size_t> shown)
-    : output_{&output}, columns_{std::move(columns)}, shown_{std::move(shown)} {
+    : output_{&output}, columns_{std::move(columns)}, shown_{std::move(shown)} {}
+
+// What stands before the first row; not earlier, so that a command which fails before it has a
+// row leaves stdout empty.
+void Listing::begin() {
   if (output_->format() == Format::json) put(output_->data_, "[");
-  if (output_->format() == Format::csv) {
-    std::string line;
-    for (const std::size_t i : shown_) {
-      if (!line.empty()) line += ',';
-      line += csv_field(columns_[i].key);
-    }
-    put(output_->data_, line + "\r\n");
+  if (output_->format() != Format::csv) return;
+  std::string line;
+  for (const std::size_t i : shown_) {
+    if (!line.empty()) line += ',';
+    line += csv_field(columns_[i].key);
   }
+  put(output_->data_, line + "\r\n");
 }
 
 void Listing::row(std::vector<Value> values) {
   VOUCH_ASSERT(values.size() == columns_.size());
+  if (rows_ == 0) begin();
   ++rows_;
   std::string line;
   switch (output_->format()) {
@@ -319,6 +323,7 @@ void Listing::flush() {
 }
 
 void Listing::end(std::string_view empty_note) {
+  if (rows_ == 0) begin();
   if (!page_.empty()) print_page();
   if (output_->format() == Format::json) put(output_->data_, rows_ == 0 ? "]\n" : "\n]\n");
   if (rows_ == 0 && !empty_note.empty() && output_->is_for_people()) output_->note(empty_note);

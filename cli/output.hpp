@@ -115,6 +115,7 @@ class Listing {
  private:
   friend class Output;
   Listing(Output& output, std::vector<Column> columns, std::vector<std::size_t> shown);
+  void begin();
   void print_page();
   void print_line(const std::vector<std::string>& cells, const std::vector<Tone>& tones);
 

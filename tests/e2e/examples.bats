@@ -27,14 +27,14 @@ run_examples() {
     enter_world
     [[ "${2:-}" != --with-vouchd ]] || start_vouchd
     if ! timeout 60 bash -c "set -o pipefail; $example" >"$PLACE/out" 2>&1 </dev/null; then
-      printf 'this example of `%s --help` fails:\n  %s\n' "$1" "$example" >&2
+      printf 'this example of "%s --help" fails:\n  %s\n' "$1" "$example" >&2
       cat "$PLACE/out" >&2
       return 1
     fi
     [[ "${2:-}" != --with-vouchd ]] || stop vouchd
   done < <(examples_of "$1")
   ((count >= 2)) || {
-    printf '`%s --help` shows %d examples\n' "$1" "$count" >&2
+    printf '"%s --help" shows %d examples\n' "$1" "$count" >&2
     return 1
   }
 }

@@ -1,30 +1,73 @@
-# world.bash: a campaign with a coupon for everyone, ready to be submitted; for tests that look at
-# what a job does to the services.  After helpers.bash.
+# world.bash: a store with everything in it, made once for a file of tests and copied for each.
+#
+#   setup_file() { make_world; }            sandbox and store in $BATS_FILE_TMPDIR
+#   setup() { new_place; enter_world; }     a copy of the store, and the files, in $PLACE
+#   teardown() { stop_all; }
+#   teardown_file() { end_world; }
+#
+# In it: the client shop, the downstreams coupons and balances (a sandbox that runs), the campaign
+# birthday, the list november of 60 rows, and the job birthday-november, drained.  The names are
+# those of the examples in --help (cli/command_line.hpp).
 
-# make_world ROWS [RATE [IN_FLIGHT]]: store, service, client, campaign and a list.
 make_world() {
-  local rows=$1 rate=${2:-2000} in_flight=${3:-32}
-  vouchctl -q init
-  vouchctl -q downstream create coupons --kind coupon --contract key --allow-http \
-    --url "$SANDBOX_URL/coupons" --timeout 1s --in-flight "$in_flight" --limit "$rate/s" \
-    --outcomes "$REPOSITORY/examples/outcomes-sandbox.json"
-  vouchctl -q client create shop --lane internal
-  vouchctl -q campaign create "$REPOSITORY/tests/bench/campaign.json"
-  make-recipients --rows "$rows" >"$PLACE/partner.csv"
+  PLACE=$BATS_FILE_TMPDIR
+  new_world_environment
+  write_world_files
+  start_sandbox
+  vouchctl init -q
+  vouchctl client create shop -q
+  local kind
+  for kind in coupon balance; do
+    vouchctl downstream create "${kind}s" --kind "$kind" --url "$SANDBOX_URL/${kind}s" \
+      --allow-http --contract key --limit 5000/s --outcomes outcomes.json -q
+  done
+  vouchctl campaign create birthday.json -q
+  vouchctl -q job submit --campaign birthday --file november.csv --amount-unit major \
+    --name november --client shop --submit-key birthday-november
+  start_vouchd
+  vouchctl job wait birthday-november --timeout 60s >/dev/null
+  stop vouchd
+  printf '%s\n' "$SANDBOX_URL" >"$PLACE/sandbox.url"
 }
 
-submit_world() { # [OPTIONS...]: prints the job's id
-  vouchctl job submit --campaign bench --client shop --file "$PLACE/partner.csv" \
-    --submit-key world -o name "$@"
+new_world_environment() {
+  local place=$PLACE
+  BATS_TEST_TMPDIR=$place new_place
+  cd "$place" || return 1
 }
 
-ledger() { # SQL: one value
-  sqlite3 -readonly -cmd '.timeout 5000' "$VOUCH_STORE/ledger/main/ledger.db" "$1"
+write_world_files() {
+  printf '[{"status": 422, "pointer": "/code", "outcome": "declined"}]\n' >outcomes.json
+  cat >birthday.json <<'JSON'
+{
+  "name": "birthday",  // as in the examples of --help
+  "items": [
+    {"name": "coupon", "kind": "coupon", "downstream": "coupons"},
+    {"name": "credit", "kind": "balance", "downstream": "balances",
+     "amount": {"column": "amount", "currency": "EUR"}}
+  ]
+}
+JSON
+  sed s/birthday/spring/ birthday.json >spring.json
+  cat >coupons.json <<'JSON'
+{"name": "coupons-2", "kind": "coupon", "url": "https://coupons.example/issue", "contract": "key"}
+JSON
+  local i
+  printf 'recipient_id,amount,city\n' >november.csv
+  for ((i = 1; i <= 60; ++i)); do
+    printf 'cust-%06d,%d.50,"Bad Ems, %d"\n' "$i" "$((i % 20 + 1))" "$i" >>november.csv
+  done
 }
 
-# Ledger and journals agree, to the last voucher.
-judge() { python3 "$REPOSITORY/tests/campaigns/judge.py" "$VOUCH_STORE/ledger/main/ledger.db" \
-  "$PLACE/journals" "$@"; }
+# The store as make_world left it, in the folder of this test.
+enter_world() {
+  cp -a "$BATS_FILE_TMPDIR/store" "$PLACE/store"
+  cp "$BATS_FILE_TMPDIR"/*.json "$BATS_FILE_TMPDIR"/*.csv "$PLACE"
+  SANDBOX_URL=$(cat "$BATS_FILE_TMPDIR/sandbox.url")
+  export SANDBOX_URL
+  cd "$PLACE" || return 1
+}
 
-# The services' faults from here on, as PUT /faults/coupons takes them.
-faults() { curl -sS --fail -X PUT -d "$1" "$SANDBOX_URL/faults/coupons" >/dev/null; }
+end_world() {
+  PLACE=$BATS_FILE_TMPDIR BATS_TEST_COMPLETED=1 stop_all
+}
