@@ -226,6 +226,7 @@ struct HttpClient::State {
   std::vector<Slot*> free;
   int calls_max = 0;
   int in_flight = 0;
+  bool unsent = false;  // calls were started since the last step, which sends them
 };
 
 HttpClient::HttpClient(int calls_max) : state_{std::make_unique<State>()} {
@@ -272,11 +273,13 @@ void HttpClient::start(HttpCall call) {
   slot.multi = static_cast<std::size_t>(roomy - s.in_multi.begin());
   ++*roomy;
   ++s.in_flight;
+  s.unsent = true;
   VOUCH_ASSERT(curl_multi_add_handle(s.multis[slot.multi].get(), slot.easy.get()) == CURLM_OK);
 }
 
 void HttpClient::step(std::vector<HttpEnd>& ended) {
   State& s = *state_;
+  s.unsent = false;
   for (std::size_t i = 0; i < s.multis.size(); ++i) {
     if (s.in_multi[i] == 0) continue;
     CURLM* multi = s.multis[i].get();
@@ -300,6 +303,7 @@ void HttpClient::step(std::vector<HttpEnd>& ended) {
 
 void HttpClient::wait(Millis limit) {
   State& s = *state_;
+  if (s.unsent) return;  // libcurl would return at once, after asking the kernel about every socket
   const int ms = static_cast<int>(std::clamp<std::int64_t>(limit.count(), 0, 60'000));
   int ready = 0;
   if (s.multis.size() == 1) {
