@@ -1,6 +1,9 @@
 // vouchctl log: the events of a ledger, as they were and as they come.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <deque>
+#include <utility>
 
 #include "cli/commands.hpp"
 #include "cli/session.hpp"
@@ -181,6 +184,7 @@ class Follower {
       : session_{session}, wanted_{std::move(wanted)}, listing_{listing}, cursor_{cursor} {}
 
   Result<int> run() {
+    VOUCH_CHECK(connect());
     Instant lost_at{};
     while (true) {
       const Instant now = session_.clock().now();
@@ -207,7 +211,11 @@ class Follower {
   Result<bool> step() {
     if (!ledger_) VOUCH_CHECK(connect());
     VOUCH_TRY(const auto page, ledger_->events(cursor_, store::kPageRows));
-    if (page.empty()) return false;
+    if (page.empty()) {
+      // Its file may have been replaced under us: then this connection would be silent for ever.
+      if (file_of_ledger() != file_) ledger_.reset();
+      return false;
+    }
     for (const EventRow& event : page) {
       if (wanted_.fits(event)) listing_.row(values_of(record_of(event)));
     }
@@ -226,8 +234,16 @@ class Follower {
                   "see `vouchctl doctor`; then follow again");
     }
     ledger_id_ = id;
+    file_ = file_of_ledger();
     ledger_ = std::move(ledger);
     return {};
+  }
+
+  [[nodiscard]] std::pair<dev_t, ino_t> file_of_ledger() const {
+    struct stat status {};
+    const std::string path = session_.paths().ledger_db(session_.instance());
+    if (::stat(path.c_str(), &status) != 0) return {};
+    return {status.st_dev, status.st_ino};
   }
 
   Session& session_;
@@ -236,6 +252,7 @@ class Follower {
   std::int64_t cursor_;
   std::optional<LedgerView> ledger_;
   std::string ledger_id_;
+  std::pair<dev_t, ino_t> file_{};
 };
 
 // From `cursor` to the end, page by page.  Returns the last number that was read.
