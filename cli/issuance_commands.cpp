@@ -102,7 +102,7 @@ Result<Wanted> resolve(Session& session, const ListOptions& options) {
     wanted.recipient = RecipientKeys{secret}.of(normalised);
   }
   if (!options.after.empty()) {
-    auto parsed = parse_request_id(options.after);
+    auto parsed = parse_issuance_id(options.after);
     if (!parsed) return usage("--after", parsed.error());
     wanted.after = parsed->key;
   }
@@ -229,6 +229,7 @@ Record details_of(const IssuanceView& view) {
 }
 
 Result<int> show(Session& session, const ShowOptions& options) {
+  VOUCH_CHECK(parse_issuance_id(options.id).map([](const RequestId&) {}));
   VOUCH_TRY(RecipientDisplay display,
             RecipientDisplay::choose(session, options.reveal, "issuance " + options.id));
   VOUCH_TRY(IssuanceBook book, IssuanceBook::open(session, std::move(display)));
@@ -280,6 +281,7 @@ Result<IssuanceFacts> facts_of(Session& session, IssuanceBook& book, const Issua
 }
 
 Result<int> explain_issuance(Session& session, const ShowOptions& options) {
+  VOUCH_CHECK(parse_issuance_id(options.id).map([](const RequestId&) {}));
   VOUCH_TRY(RecipientDisplay display,
             RecipientDisplay::choose(session, options.reveal, "issuance " + options.id));
   VOUCH_TRY(IssuanceBook book, IssuanceBook::open(session, std::move(display)));

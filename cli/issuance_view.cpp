@@ -87,21 +87,24 @@ Result<IssuanceView> IssuanceBook::view_of(store::IssuanceRow row) {
   return view;
 }
 
-Result<IssuanceView> IssuanceBook::find(std::string_view id) {
+Result<RequestId> parse_issuance_id(std::string_view id) {
   auto parsed = parse_request_id(id);
-  if (!parsed) {
-    return fail(Errc::usage, "\"" + std::string{id} + "\" is no issuance id",
-                "ids have 40 letters; find one by its recipient: vouchctl explain RECIPIENT");
-  }
-  VOUCH_TRY(auto row, ledger_->issuance(parsed->key));
+  if (parsed) return parsed;
+  return fail(Errc::usage, "\"" + std::string{id} + "\" is no issuance id",
+              "ids have 40 letters; find one by its recipient: vouchctl explain RECIPIENT");
+}
+
+Result<IssuanceView> IssuanceBook::find(std::string_view id) {
+  VOUCH_TRY(const RequestId parsed, parse_issuance_id(id));
+  VOUCH_TRY(auto row, ledger_->issuance(parsed.key));
   if (!row) {
     return fail(Errc::not_found,
                 "there is no issuance " + std::string{id} + " in the ledger of the instance \"" +
                     session_->instance() + "\"",
                 "it may not have been planned yet; see `vouchctl job show`");
   }
-  if (parsed->round != row->round) {
-    session_->out().note("this is the id of round " + std::to_string(parsed->round) +
+  if (parsed.round != row->round) {
+    session_->out().note("this is the id of round " + std::to_string(parsed.round) +
                          "; a rerun has led to round " + std::to_string(row->round));
   }
   return view_of(std::move(*row));

@@ -59,6 +59,9 @@ class IssuanceBook {
   std::map<ObjectId, std::optional<store::SealedList>> lists_;  // by job
 };
 
+// Usage where the text is no issuance's id; before anything is opened.
+[[nodiscard]] Result<RequestId> parse_issuance_id(std::string_view id);
+
 // A row of `issuance list`.
 [[nodiscard]] Record summary_of(const IssuanceView& view);
 
