@@ -29,16 +29,16 @@ enum class IssuanceState : std::uint8_t {
 inline constexpr int kIssuanceStates = 11;
 
 enum class IssuanceEvent : std::uint8_t {
-  send,      // its turn has come: the intent is about to be durable
-  confirm,   // evidence of one effect with the right id and amount
-  decline,   // a business refusal, no effect
-  defer,     // this attempt is proven not executed
-  unstart,   // never started: stop, pause, limit cut
-  lose,      // the attempt's outcome is unknown
-  hold,      // no safe automatic move is left
-  give_up,   // attempts used up
-  cancel,    // an operator's stop
-  expire,    // finish_by has passed
+  send,     // its turn has come: the intent is about to be durable
+  confirm,  // evidence of one effect with the right id and amount
+  decline,  // a business refusal, no effect
+  defer,    // this attempt is proven not executed
+  unstart,  // never started: stop, pause, limit cut
+  lose,     // the attempt's outcome is unknown
+  hold,     // no safe automatic move is left
+  give_up,  // attempts used up
+  cancel,   // an operator's stop
+  expire,   // finish_by has passed
 };
 
 struct Transition {
@@ -50,6 +50,7 @@ struct Transition {
 // The whole life.  What is not listed is forbidden.  In particular nothing leads from in_doubt
 // to failed, cancelled or expired: a lost answer is settled by an answer, never by a deadline.
 // A rerun starts a new round of a final issuance; it is no edge of this table.
+// clang-format off
 inline constexpr Transition kTransitions[] = {
     {IssuanceState::planned, IssuanceEvent::send, IssuanceState::sending},
     {IssuanceState::planned, IssuanceEvent::cancel, IssuanceState::cancelled},
@@ -71,6 +72,7 @@ inline constexpr Transition kTransitions[] = {
     {IssuanceState::in_doubt, IssuanceEvent::decline, IssuanceState::declined},
     {IssuanceState::in_doubt, IssuanceEvent::hold, IssuanceState::held},
 };
+// clang-format on
 
 [[nodiscard]] constexpr bool is_final(IssuanceState state) {
   return state >= IssuanceState::issued;
@@ -102,31 +104,30 @@ inline constexpr std::array<std::string_view, kIssuanceStates> kIssuanceStateNam
 
 // How one attempt ended, as the outcome table and the sender's rules class it.
 enum class Outcome : std::uint8_t {
-  issued = 0,        // complete reply, right id and amount
-  declined = 1,      // business refusal
-  not_executed = 2,  // refused, unreachable, 429: nothing can have happened
-  unknown = 3,       // may have been executed
-  setup = 4,         // credentials, URL or contract are wrong: not executed, people mend it
-  unknown_setup = 5, // a redirect, a 406: unknown, and people mend it
-  unstarted = 6,     // taken back before any byte left
-  hold = 7,          // the outcome table says that people decide
+  issued = 0,         // complete reply, right id and amount
+  declined = 1,       // business refusal
+  not_executed = 2,   // refused, unreachable, 429: nothing can have happened
+  unknown = 3,        // may have been executed
+  setup = 4,          // credentials, URL or contract are wrong: not executed, people mend it
+  unknown_setup = 5,  // a redirect, a 406: unknown, and people mend it
+  unstarted = 6,      // taken back before any byte left
+  hold = 7,           // the outcome table says that people decide
 };
 inline constexpr std::array<std::string_view, 8> kOutcomeNames = {
-    "issued", "declined", "not_executed", "unknown", "setup", "unknown_setup", "unstarted",
-    "hold"};
+    "issued", "declined", "not_executed", "unknown", "setup", "unknown_setup", "unstarted", "hold"};
 [[nodiscard]] constexpr std::string_view name_of(Outcome outcome) {
   return kOutcomeNames[static_cast<std::size_t>(outcome)];
 }
 
 enum class JobState : std::uint8_t {
-  scheduled = 0,   // accepted; its start time or window has not come
+  scheduled = 0,  // accepted; its start time or window has not come
   running = 1,
   paused = 2,      // with a reason
   cancelling = 3,  // no new call; what is out is awaited
   cancelled = 4,
-  unsettled = 5,   // every row was tried; some are in doubt or held
-  done = 6,        // every row is final
-  closed = 7,      // done, and balanced against the downstream
+  unsettled = 5,  // every row was tried; some are in doubt or held
+  done = 6,       // every row is final
+  closed = 7,     // done, and balanced against the downstream
 };
 inline constexpr std::array<std::string_view, 8> kJobStateNames = {
     "scheduled", "running", "paused", "cancelling", "cancelled", "unsettled", "done", "closed"};
@@ -139,8 +140,14 @@ inline constexpr std::array<std::string_view, 8> kJobStateNames = {
 }
 
 enum class PauseReason : std::uint8_t {
-  none = 0, operator_request = 1, approval = 2, setup = 3, budget = 4, coordination = 5,
-  store = 6, pilot = 7,
+  none = 0,
+  operator_request = 1,
+  approval = 2,
+  setup = 3,
+  budget = 4,
+  coordination = 5,
+  store = 6,
+  pilot = 7,
 };
 inline constexpr std::array<std::string_view, 8> kPauseReasonNames = {
     "", "operator", "approval", "setup", "budget", "coordination", "store", "pilot"};
@@ -150,21 +157,22 @@ inline constexpr std::array<std::string_view, 8> kPauseReasonNames = {
 
 // What an event row records.
 enum class EventKind : std::uint8_t {
-  attempt = 1,     // the end of one call, with its evidence
-  recovered = 2,   // found `sending` after a stop: outcome unknown
-  unstarted = 3,   // taken back before any byte left
+  attempt = 1,    // the end of one call, with its evidence
+  recovered = 2,  // found `sending` after a stop: outcome unknown
+  unstarted = 3,  // taken back before any byte left
   cancelled = 4,
   expired = 5,
   held = 6,
-  gave_up = 7,     // attempts used up
-  rerun = 8,       // a new job took the issuance over
-  job = 20,        // a job changed its state; detail says how
-  downstream = 21, // breaker, test call, setup; detail says what
-  daemon = 22,     // started, stopped
+  gave_up = 7,      // attempts used up
+  rerun = 8,        // a new job took the issuance over
+  job = 20,         // a job changed its state; detail says how
+  downstream = 21,  // breaker, test call, setup; detail says what
+  daemon = 22,      // started, stopped
 };
 inline constexpr std::array<std::string_view, 23> kEventKindNames = {
-    "", "attempt", "recovered", "unstarted", "cancelled", "expired", "held", "gave_up", "rerun",
-    "", "", "", "", "", "", "", "", "", "", "", "job", "downstream", "daemon"};
+    "",      "attempt", "recovered", "unstarted", "cancelled", "expired",    "held",  "gave_up",
+    "rerun", "",        "",          "",          "",          "",           "",      "",
+    "",      "",        "",          "",          "job",       "downstream", "daemon"};
 [[nodiscard]] constexpr std::string_view name_of(EventKind kind) {
   return kEventKindNames[static_cast<std::size_t>(kind)];
 }

@@ -48,8 +48,9 @@ def main():
 
     for result, count in sorted(results.items()):
         print(f"{result:<14}{count:>10}")
-    print(f"executed      {lines:>10}   sum {sum(int(a or 0) for a in executed.values())} minor units")
-    print(f"issued        {len(issued):>10}   sum {sum(int(a or 0) for a in issued.values())} minor units")
+    for name, count, amounts in (("executed", lines, executed), ("issued", len(issued), issued)):
+        total = sum(int(amount or 0) for amount in amounts.values())
+        print(f"{name:<14}{count:>10}   sum {total} minor units")
     for fault in faults[:10]:
         print("FAULT", fault)
     print("PROOF HOLDS: nothing lost, nothing issued twice" if not faults

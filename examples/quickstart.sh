@@ -29,7 +29,7 @@ clean_up() {
     say "still running (KEEP=1)"
     printf 'store      export VOUCH_STORE=%s\n' "$VOUCH_STORE"
     printf 'programs   export PATH=%s:$PATH\n' "$bin"
-    printf 'services   http://127.0.0.1:%s   faults: curl -X PUT -d @faults.json .../faults\n' "$port"
+    printf 'services   http://127.0.0.1:%s (GET /stats, PUT /faults)\n' "$port"
     printf 'to stop    kill %s; rm -r %s\n' "${pids[*]}" "$place"
     return
   fi

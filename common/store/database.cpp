@@ -38,11 +38,16 @@ Errc errc_of(int code) {
 
 std::string hint_of(Errc code) {
   switch (code) {
-    case Errc::busy: return "another process is writing; try again";
-    case Errc::io: return "check the disk's space and health; nothing of this step was kept";
-    case Errc::corrupt: return "stop using this store and run `vouchctl store check`";
-    case Errc::not_permitted: return "check the modes and the group of the store's folders";
-    default: return {};
+    case Errc::busy:
+      return "another process is writing; try again";
+    case Errc::io:
+      return "check the disk's space and health; nothing of this step was kept";
+    case Errc::corrupt:
+      return "stop using this store and run `vouchctl store check`";
+    case Errc::not_permitted:
+      return "check the modes and the group of the store's folders";
+    default:
+      return {};
   }
 }
 
@@ -69,7 +74,9 @@ void configure_library() {
 
 }  // namespace
 
-Statement::~Statement() { sqlite3_finalize(handle_); }
+Statement::~Statement() {
+  sqlite3_finalize(handle_);
+}
 
 int Statement::index_of(const char* name) const {
   const int index = sqlite3_bind_parameter_index(handle_, name);
@@ -127,14 +134,20 @@ Result<void> Statement::run() {
   }
 }
 
-void Statement::reset() { sqlite3_reset(handle_); }
+void Statement::reset() {
+  sqlite3_reset(handle_);
+}
 
 bool Statement::is_null(int column) const {
   return sqlite3_column_type(handle_, column) == SQLITE_NULL;
 }
-std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(handle_, column); }
+std::int64_t Statement::integer(int column) const {
+  return sqlite3_column_int64(handle_, column);
+}
 
-double Statement::real(int column) const { return sqlite3_column_double(handle_, column); }
+double Statement::real(int column) const {
+  return sqlite3_column_double(handle_, column);
+}
 
 std::optional<std::int64_t> Statement::integer_or_null(int column) const {
   if (is_null(column)) return std::nullopt;
@@ -175,15 +188,23 @@ Database& Database::operator=(Database&& other) noexcept {
   return *this;
 }
 
-Database::~Database() { statements_.clear(); }
+Database::~Database() {
+  statements_.clear();
+}
 
 Result<Database> Database::open(const std::string& path, const OpenOptions& options) {
   configure_library();
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   switch (options.mode) {
-    case OpenMode::read_only: flags |= SQLITE_OPEN_READONLY; break;
-    case OpenMode::read_write: flags |= SQLITE_OPEN_READWRITE; break;
-    case OpenMode::create: flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE; break;
+    case OpenMode::read_only:
+      flags |= SQLITE_OPEN_READONLY;
+      break;
+    case OpenMode::read_write:
+      flags |= SQLITE_OPEN_READWRITE;
+      break;
+    case OpenMode::create:
+      flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+      break;
   }
   sqlite3* raw = nullptr;
   const int code = sqlite3_open_v2(path.c_str(), &raw, flags,
@@ -212,9 +233,8 @@ Statement& Database::prepared(std::string_view sql) {
     return *found->second;
   }
   sqlite3_stmt* handle = nullptr;
-  const int code =
-      sqlite3_prepare_v3(connection_.get(), sql.data(), static_cast<int>(sql.size()),
-                         SQLITE_PREPARE_PERSISTENT, &handle, nullptr);
+  const int code = sqlite3_prepare_v3(connection_.get(), sql.data(), static_cast<int>(sql.size()),
+                                      SQLITE_PREPARE_PERSISTENT, &handle, nullptr);
   if (code != SQLITE_OK) {
     std::fprintf(stderr, "vouch: cannot prepare: %s\n%.*s\n", sqlite3_errmsg(connection_.get()),
                  static_cast<int>(sql.size()), sql.data());
@@ -224,24 +244,28 @@ Statement& Database::prepared(std::string_view sql) {
   return *statements_.emplace(sql.data(), std::move(statement)).first->second;
 }
 
-std::int64_t Database::changes() const { return sqlite3_changes64(connection_.get()); }
+std::int64_t Database::changes() const {
+  return sqlite3_changes64(connection_.get());
+}
 
 Result<std::int64_t> Database::pragma(const char* sql) {
   sqlite3_stmt* handle = nullptr;
-  VOUCH_CHECK(checked(connection_.get(),
-                      sqlite3_prepare_v2(connection_.get(), sql, -1, &handle, nullptr)));
+  VOUCH_CHECK(
+      checked(connection_.get(), sqlite3_prepare_v2(connection_.get(), sql, -1, &handle, nullptr)));
   Statement statement{connection_.get(), handle};
   VOUCH_TRY(const bool row, statement.step());
   return row ? statement.integer(0) : 0;
 }
 
-Result<std::int64_t> Database::data_version() { return pragma("PRAGMA data_version"); }
+Result<std::int64_t> Database::data_version() {
+  return pragma("PRAGMA data_version");
+}
 
 Result<int> Database::checkpoint() {
   int frames = 0;
   int moved = 0;
-  const int code = sqlite3_wal_checkpoint_v2(connection_.get(), nullptr,
-                                             SQLITE_CHECKPOINT_PASSIVE, &frames, &moved);
+  const int code = sqlite3_wal_checkpoint_v2(connection_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE,
+                                             &frames, &moved);
   // A reader in the way is no error: the frames stay for the next time.
   if ((code & 0xff) == SQLITE_BUSY) return frames - moved;
   VOUCH_CHECK(checked(connection_.get(), code));
@@ -282,6 +306,8 @@ Result<void> Transaction::commit() {
   return committed;
 }
 
-std::string sqlite_version() { return sqlite3_libversion(); }
+std::string sqlite_version() {
+  return sqlite3_libversion();
+}
 
 }  // namespace vouch::store

@@ -48,9 +48,7 @@ class Statement {
     return bind(index_of(name), std::string_view{v});
   }
   Statement& bind(const char* name, Blob value) { return bind(index_of(name), value); }
-  Statement& bind(const char* name, WallTime value) {
-    return bind(index_of(name), to_ms(value));
-  }
+  Statement& bind(const char* name, WallTime value) { return bind(index_of(name), to_ms(value)); }
   Statement& bind(const char* name, std::nullptr_t) { return bind(index_of(name), nullptr); }
   template <typename T>
   Statement& bind(const char* name, const std::optional<T>& value) {
@@ -102,8 +100,8 @@ enum class OpenMode : std::uint8_t {
 struct OpenOptions {
   OpenMode mode = OpenMode::read_write;
   Millis busy_timeout{5000};
-  std::string vfs;        // empty: SQLite's own; tests hand in crash_vfs
-  int cache_kib = 2048;   // page cache of this connection
+  std::string vfs;       // empty: SQLite's own; tests hand in crash_vfs
+  int cache_kib = 2048;  // page cache of this connection
 };
 
 class Database {
@@ -157,8 +155,7 @@ class Transaction {
   // Takes the write lock at once, so that a busy database is met here and not half-way.
   [[nodiscard]] static Result<Transaction> begin(Database& database);
 
-  Transaction(Transaction&& other) noexcept
-      : database_{std::exchange(other.database_, nullptr)} {}
+  Transaction(Transaction&& other) noexcept : database_{std::exchange(other.database_, nullptr)} {}
   Transaction& operator=(Transaction&&) = delete;
   ~Transaction() {
     if (database_ != nullptr) database_->rollback();
@@ -184,7 +181,9 @@ class Transaction {
 // The version of the SQLite library in use, e.g. "3.40.1".
 [[nodiscard]] std::string sqlite_version();
 
-[[nodiscard]] inline Blob as_blob(const Digest128& digest) { return {digest.data(), digest.size()}; }
+[[nodiscard]] inline Blob as_blob(const Digest128& digest) {
+  return {digest.data(), digest.size()};
+}
 [[nodiscard]] inline Blob as_blob(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }

@@ -21,11 +21,12 @@ constexpr std::string_view kApplied = "SELECT name, checksum FROM migration ORDE
 constexpr std::string_view kRecord =
     "INSERT INTO migration (name, checksum, applied_ms) VALUES (:name, :checksum, :applied_ms)";
 
-std::string checksum_of(const embedded::File& file) { return hex(sha256_128(file.text)); }
+std::string checksum_of(const embedded::File& file) {
+  return hex(sha256_128(file.text));
+}
 
 // How many of `migrations` the store has; an error when it has others.
-Result<std::size_t> applied_count(Database& database,
-                                  std::span<const embedded::File> migrations) {
+Result<std::size_t> applied_count(Database& database, std::span<const embedded::File> migrations) {
   Statement& exists = database.prepared(kTableExists);
   VOUCH_TRY(const bool row, exists.step());
   const bool has_table = row && exists.integer(0) > 0;
@@ -39,8 +40,7 @@ Result<std::size_t> applied_count(Database& database,
     if (!more) return count;
     if (count >= migrations.size() || applied.text(0) != migrations[count].name ||
         applied.text(1) != checksum_of(migrations[count])) {
-      auto error = fail(Errc::store,
-                        database.path() + ": unknown migration " + applied.string(0),
+      auto error = fail(Errc::store, database.path() + ": unknown migration " + applied.string(0),
                         "this store belongs to another version of vouch; use that version");
       applied.reset();
       return error;
@@ -51,8 +51,7 @@ Result<std::size_t> applied_count(Database& database,
 
 }  // namespace
 
-Result<void> migrate(Database& database, std::span<const embedded::File> migrations,
-                     WallTime now) {
+Result<void> migrate(Database& database, std::span<const embedded::File> migrations, WallTime now) {
   VOUCH_TRY(const std::size_t done, applied_count(database, migrations));
   for (const embedded::File& file : migrations.subspan(done)) {
     VOUCH_TRY(Transaction transaction, Transaction::begin(database));

@@ -82,7 +82,7 @@ CREATE TABLE issuance (
   campaign_version   INTEGER NOT NULL,
   downstream_version INTEGER NOT NULL,
   amount_minor       INTEGER,                 -- NULL: a voucher without a value
-  call_digest        BLOB    NOT NULL,        -- of method, URL, key and body: never changes in a round
+  call_digest        BLOB    NOT NULL,        -- of method, URL, key, body: one for a whole round
   intent_ms          INTEGER NOT NULL,        -- when it last became `sending`
   doubt_ms           INTEGER,                 -- intent of the earliest attempt that may have acted
   attempts           INTEGER NOT NULL DEFAULT 0,  -- answered attempts that count
@@ -126,7 +126,7 @@ CREATE TABLE event (
   outcome       INTEGER,                      -- of an attempt
   http_status   INTEGER,
   transport     INTEGER,                      -- libcurl's code; 0: an answer came
-  sends         INTEGER,                      -- how often the guard fired; above 1: a re-send was stopped
+  sends         INTEGER,                      -- the guard fired so often; 2: a re-send was stopped
   duration_us   INTEGER,
   reference     TEXT,                         -- the downstream's name for what it issued
   reply_digest  BLOB,

@@ -24,7 +24,9 @@ readonly rounds rows large in_flight=64 seconds=4
 export PATH=$VOUCH_BIN:$PATH
 place=$(mktemp -d "${TMPDIR:-/tmp}/vouch-bench-XXXXXX")
 readonly place
-port=$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$(python3 -c 'import socket
+s = socket.create_server(("127.0.0.1", 0))
+print(s.getsockname()[1])')
 daemon_pid=''
 
 clean_up() {
@@ -49,7 +51,8 @@ http {
     listen 127.0.0.1:$port;
     location / {
       default_type application/json;
-      return 200 '{"reference":"c-\$request_id","request_id":"\$http_idempotency_key","amount_minor":500,"currency":"CNY","status":"issued"}';
+      set \$evidence '"reference":"c-\$request_id","request_id":"\$http_idempotency_key"';
+      return 200 '{\$evidence,"amount_minor":500,"currency":"CNY","status":"issued"}';
     }
   }
 }
@@ -58,7 +61,9 @@ CONF
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Idempotency-Key"] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-wrk.body = '{"request_id":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","recipient_id":"user-00000001","campaign":"cmp_xxxxxxxx","item":"coupon","amount_minor":500,"currency":"CNY"}'
+wrk.body = '{"request_id":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",' ..
+  '"recipient_id":"user-00000001","campaign":"cmp_xxxxxxxx","item":"coupon",' ..
+  '"amount_minor":500,"currency":"CNY"}'
 LUA
   taskset -c 0 nginx -c "$place/nginx.conf" -p "$place" 2>/dev/null
 }
@@ -120,7 +125,8 @@ for ((i = 1; i <= rounds; ++i)); do
   run_wrk >>"$place/wrk"
   drain "$rows" >>"$place/small"
   printf 'round %d: wrk %s/s, vouchd %s\n' "$i" "$(tail -n 1 "$place/wrk")" \
-    "$(tail -n 1 "$place/small" | awk '{printf "%d/s, %.2f CPU-s per 100k, %d KiB", $1, $2, $3}')" >&2
+    "$(tail -n 1 "$place/small" |
+      awk '{printf "%d/s, %.2f CPU-s per 100k, %d KiB", $1, $2, $3}')" >&2
 done
 drain 10000 >"$place/tiny"
 drain "$large" >"$place/large"

@@ -19,7 +19,8 @@ esac
 scripts/install-packages.sh --bench
 if [[ -z "${VOUCH_BIN:-}" ]]; then
   cmake --preset release >/dev/null
-  cmake --build build/release --target vouchctl vouchd make-recipients | { grep -E 'error|FAILED' || true; }
+  cmake --build build/release --target vouchctl vouchd make-recipients import-bench |
+    { grep -E 'error|FAILED' || true; }
   export VOUCH_BIN=$PWD/build/release/bin
 fi
 exec "tests/bench/$what.sh" "$@"

@@ -96,7 +96,11 @@ printf 'kills            %d\n' "$kills"
 printf 'most in doubt    %d after a kill; %d allowed\n' "$worst" "$doubt_max"
 passed=0 failed=0
 verdict() { # WHAT COMMAND...
-  if "${@:2}" >"$place/verdict.log"; then ((++passed)); else ((++failed)) && printf 'FAIL  %s\n' "$1"; fi
+  if "${@:2}" >"$place/verdict.log"; then
+    ((++passed))
+  else
+    ((++failed)) && printf 'FAIL  %s\n' "$1"
+  fi
   cat "$place/verdict.log"
 }
 verdict 'ledger and journals agree' python3 tests/campaigns/judge.py "$ledger" "$place/journal"

@@ -52,7 +52,7 @@ start() {
 pid_of() { cat "$PLACE/$1.pid"; }
 is_running() { [[ -e "$PLACE/$1.pid" ]] && kill -0 "$(pid_of "$1")" 2>/dev/null; }
 
-# stop NAME [SIGNAL]: sends it (TERM), waits until it has ended and returns its exit status.  Call it
+# stop NAME [SIGNAL]: sends it (TERM), waits until it has ended, returns its exit status.  Call it
 # as it is: within `run`, a subshell, nobody can wait for the child of the test.
 stop() {
   local name=$1 pid status=0

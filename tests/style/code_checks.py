@@ -305,7 +305,8 @@ def built_files(tree):
         folders = ["/".join(path.split("/")[:n]) for n in range(path.count("/"), 0, -1)]
         lists = [f"{folder}/CMakeLists.txt" for folder in folders]
         named = (
-            re.search(rf"(?<![\w/-]){re.escape(path.removeprefix(folder + '/'))}\b", tree.text(file))
+            re.search(rf"(?<![\w/-]){re.escape(path.removeprefix(folder + '/'))}\b",
+                      tree.text(file))
             for folder, file in zip(folders, lists)
             if tree.exists(file)
         )

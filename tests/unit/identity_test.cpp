@@ -10,7 +10,8 @@ using namespace vouch;
 TEST_CASE("identity: a request id holds its primary key and round, and notices a wrong letter") {
   SeededRandom random{7};
   for (int i = 0; i < 1000; ++i) {
-    IssuanceKey key{.campaign = new_object_id(random), .occurrence = random.below(1ULL << 48),
+    IssuanceKey key{.campaign = new_object_id(random),
+                    .occurrence = random.below(1ULL << 48),
                     .item = static_cast<std::uint8_t>(random.below(256))};
     random.fill(std::as_writable_bytes(std::span{key.recipient}));
     const auto round = static_cast<std::uint8_t>(random.below(256));
