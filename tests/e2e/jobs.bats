@@ -37,7 +37,9 @@ JSON
 recipients() {
   local i
   printf 'recipient_id,amount,city\n'
-  for ((i = 1; i <= $2; ++i)); do printf '%s-%06d,%d.25,"Ems, %d"\n' "$1" "$i" "$((i % 9 + 1))" "$i"; done
+  for ((i = 1; i <= $2; ++i)); do
+    printf '%s-%06d,%d.25,"Ems, %d"\n' "$1" "$i" "$((i % 9 + 1))" "$i"
+  done
 }
 
 submit() { # KEY FILE OPTIONS...
@@ -67,9 +69,11 @@ refuse() { # RECIPIENT...: from now on, and nobody else
   assert_contains "$output" "is there already"
   assert_equal 1 "$(jobs)"
   assert_equal "done 40 80 0 true" \
-    "$(vouchctl job show nov -o json | jq -r '"\(.state) \(.rows) \(.issued) \(.repeats) \(.balanced)"')"
-  assert_equal $((40 * 500 + $(vouchctl recipients show nov -o json | jq '.amounts[0].sum_minor'))) \
-    "$(field nov issued_minor)"
+    "$(vouchctl job show nov -o json |
+      jq -r '"\(.state) \(.rows) \(.issued) \(.repeats) \(.balanced)"')"
+  local credits
+  credits=$(vouchctl recipients show nov -o json | jq '.amounts[0].sum_minor')
+  assert_equal $((40 * 500 + credits)) "$(field nov issued_minor)"
 
   vouchctl job results nov -o csv >results.csv
   run -0 python3 - <<'PY'
@@ -167,7 +171,8 @@ PY
   run -0 submit more more.csv --dry-run --rate 10/s
   assert_contains "$output" "limit 500/s, warning 450/s, target 427.5/s"
   assert_contains "$output" "1m 25s"
-  assert_equal "1 1 $before" "$(jobs) $(find "$VOUCH_STORE/recipients" -mindepth 1 | wc -l) $(executions)"
+  assert_equal "1 1" "$(jobs) $(find "$VOUCH_STORE/recipients" -mindepth 1 | wc -l)"
+  assert_equal "$before" "$(executions)"
 }
 
 @test "wait: 3 for rows without a voucher, 0 for what is tolerated, 8 at the time limit" {
@@ -216,7 +221,7 @@ PY
   run -0 vouchctl job pause slow --reason "partner asks to wait"
   assert_contains "$output" "paused"
   assert_contains "$(vouchctl job show slow)" "an operator paused it: partner asks to wait"
-  run -6 vouchctl job pause nothing || run -5 vouchctl job pause nothing
+  run -5 vouchctl job pause nothing
   run -9 vouchctl job wait slow --timeout 20s
   run -0 vouchctl job resume slow
   run -6 vouchctl job resume slow
@@ -237,7 +242,8 @@ PY
   run -6 vouchctl job pause slow
   run -6 vouchctl job update slow --rate 5/s
   assert_equal true "$(field slow balanced)"
-  assert_contains "$(vouchctl job results slow -o csv --only not_planned)" "cancelled before its turn"
+  run -0 vouchctl job results slow -o csv --only not_planned
+  assert_contains "$output" "cancelled before its turn"
 }
 
 @test "job: without vouchd commands are kept, and carried out when one runs" {
@@ -337,8 +343,7 @@ PY
   run -0 vouchctl explain cust-000001 -o json
   assert_equal "of line 2, with other amounts or attributes" \
     "$(json '.[] | select(.what == "duplicate") | .words')"
-  assert_contains "$(json '.[] | select(.what == "job" and .line == 2 and .where == "gift") | .words')" \
-    "a repeat: job_"
+  assert_contains "$(json '.[] | select(.what == "job") | .words')" "a repeat: job_"
   run -0 vouchctl explain kund-1 -o json
   assert_equal "rejected 4 amount_comma" "$(json '.[0] | "\(.what) \(.line) \(.result)"')"
 }
