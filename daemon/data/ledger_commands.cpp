@@ -147,7 +147,7 @@ Result<void> LedgerWriter::apply(IssueSingle& message) {
   VOUCH_TRY(const bool known, already_applied(message.command));
   JobRecord* job = jobs_.find_id(message.campaign);
   if (known) {
-    for (const Intent& intent : message.intents) ready_.release(intent.downstream, 0, 1);
+    for (const Intent& intent : message.intents) ready_.release(owner_of(intent), 1);
     return {};
   }
   VOUCH_TRY(const std::int64_t campaign, jobs_.campaign_number(message.campaign));
@@ -163,19 +163,19 @@ Result<void> LedgerWriter::apply(IssueSingle& message) {
   std::vector<std::string> ids;
   for (Intent& intent : message.intents) {
     // Reserved under no job, since the job may not have been there.
-    ready_.release(intent.downstream, 0, 1);
+    const ReadyOwner before = owner_of(intent);
     intent.campaign_number = campaign;
     intent.job_number = job->number;
+    ready_.hand_over(before, owner_of(intent), 1);
     ids.push_back("\"" + intent.request_id + "\"");
   }
   VOUCH_TRY(const bool is_new, ledger_.plan_single(message.intents, message.input, now_));
   if (is_new) {
     ++job->rows_accepted;
     job->changed = true;
-    for (Intent& intent : message.intents) {
-      ready_.reserve(intent.downstream, job->number, 1);
-      started_.push_back(std::move(intent));
-    }
+    for (Intent& intent : message.intents) started_.push_back(std::move(intent));
+  } else {
+    for (const Intent& intent : message.intents) ready_.release(owner_of(intent), 1);
   }
   return answer(message.command, R"({"ok":true,"existed":)" +
                                      std::string{is_new ? "false" : "true"} + R"(,"issuances":[)" +

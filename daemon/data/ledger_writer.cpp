@@ -152,20 +152,16 @@ void LedgerWriter::publish_group() {
   committed_.store(taken_, std::memory_order_release);
 }
 
-void LedgerWriter::drop(const Intent& intent) {
-  ready_.release(intent.downstream, intent.job_number, 1);
-}
-
 Result<void> LedgerWriter::apply(PlanPage& page) {
   const bool sending = page.state == IssuanceState::sending;
-  std::map<ObjectId, int> repeats;
-  for (const Intent& intent : page.intents) ++repeats[intent.downstream];
+  ReadyRows repeats;
+  for (const Intent& intent : page.intents) ++repeats[owner_of(intent)];
   VOUCH_CHECK(ledger_.plan(page, now_));
   rows_since_checkpoint_ += static_cast<std::int64_t>(page.intents.size());
   if (!sending) return {};
-  for (const Intent& intent : page.intents) --repeats[intent.downstream];
-  for (const auto& [downstream, rows] : repeats) {
-    if (rows > 0) ready_.release(downstream, page.job_number, rows);
+  for (const Intent& intent : page.intents) --repeats[owner_of(intent)];
+  for (const auto& [owner, rows] : repeats) {
+    if (rows > 0) ready_.release(owner, rows);
   }
   std::move(page.intents.begin(), page.intents.end(), std::back_inserter(started_));
   return {};
@@ -178,7 +174,7 @@ Result<void> LedgerWriter::apply(SendAgain& message) {
       started_.push_back(std::move(intent));
       ++rows_since_checkpoint_;
     } else {
-      drop(intent);
+      ready_.release(owner_of(intent), 1);
     }
   }
   return {};

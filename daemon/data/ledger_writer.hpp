@@ -83,7 +83,6 @@ class LedgerWriter {
   [[nodiscard]] Result<void> answer(std::int64_t command, std::string text);
   // True when an earlier run has applied it: its answer is passed on again.
   [[nodiscard]] Result<bool> already_applied(std::int64_t command);
-  void drop(const Intent& intent);  // it was reserved and will not come
 
   store::Database& database_;
   ReadyQueue& ready_;

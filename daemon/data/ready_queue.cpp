@@ -7,33 +7,45 @@
 
 namespace vouch::data {
 
-void ReadyQueue::reserve(ObjectId downstream, std::int64_t job, int rows) {
+bool ReadyQueue::reserve(const ReadyRows& rows) {
   const std::scoped_lock lock{mutex_};
-  depth_[{downstream, job}] += rows;
+  if (closed_) return false;
+  for (const auto& [owner, count] : rows) depth_[owner] += count;
+  return true;
 }
 
-void ReadyQueue::release(ObjectId downstream, std::int64_t job, int rows) {
+void ReadyQueue::release(const ReadyOwner& owner, int rows) {
   const std::scoped_lock lock{mutex_};
-  const auto found = depth_.find({downstream, job});
+  take_off(owner, rows);
+}
+
+void ReadyQueue::hand_over(const ReadyOwner& from, const ReadyOwner& to, int rows) {
+  const std::scoped_lock lock{mutex_};
+  take_off(from, rows);
+  depth_[to] += rows;
+}
+
+void ReadyQueue::take_off(const ReadyOwner& owner, int rows) {
+  const auto found = depth_.find(owner);
   VOUCH_ASSERT(found != depth_.end() && found->second >= rows);
   found->second -= rows;
   if (found->second == 0) depth_.erase(found);
 }
 
-int ReadyQueue::depth(ObjectId downstream, std::int64_t job) const {
+int ReadyQueue::depth(const ReadyOwner& owner) const {
   const std::scoped_lock lock{mutex_};
-  const auto found = depth_.find({downstream, job});
+  const auto found = depth_.find(owner);
   return found == depth_.end() ? 0 : found->second;
 }
 
-int ReadyQueue::depth(ObjectId downstream) const {
+void ReadyQueue::close() {
   const std::scoped_lock lock{mutex_};
-  int sum = 0;
-  for (auto at = depth_.lower_bound({downstream, INT64_MIN});
-       at != depth_.end() && at->first.first == downstream; ++at) {
-    sum += at->second;
-  }
-  return sum;
+  closed_ = true;
+}
+
+bool ReadyQueue::is_closed() const {
+  const std::scoped_lock lock{mutex_};
+  return closed_;
 }
 
 int ReadyQueue::depth() const {

@@ -228,7 +228,7 @@ void Engine::take_back_forbidden() {
     if (lane.empty()) continue;
     lane.take_out([&](const Intent& intent) { return forbidden(intent, now); },
                   [&](Intent intent, std::string why) {
-                    ++released_[{intent.downstream, intent.job_number}];
+                    ++released_[data::owner_of(intent)];
                     ++lane.view.outcomes[static_cast<std::size_t>(Outcome::unstarted)];
                     outcomes_.push_back(take_back(std::move(intent), why, now));
                   });
@@ -279,7 +279,7 @@ void Engine::start_calls(Lane& lane, Instant now) {
          lane.pacer.room(now) > 0 && lane.breaker.may_start(now)) {
     std::optional<Intent> next = lane.take_best(now, lane.in_flight < bulk);
     if (!next) return;
-    ++released_[{next->downstream, next->job_number}];
+    ++released_[data::owner_of(*next)];
     if (std::string why = forbidden(*next, wall); !why.empty()) {
       ++lane.view.outcomes[static_cast<std::size_t>(Outcome::unstarted)];
       outcomes_.push_back(take_back(std::move(*next), why, wall));
@@ -303,7 +303,7 @@ void Engine::start(Lane& lane, Intent intent, Instant now) {
 }
 
 void Engine::push_outcomes() {
-  for (const auto& [owner, rows] : released_) ready_.release(owner.first, owner.second, rows);
+  for (const auto& [owner, rows] : released_) ready_.release(owner, rows);
   released_.clear();
   if (outcomes_.empty()) return;
   writer_.push(data::AttemptsEnded{std::exchange(outcomes_, {})});

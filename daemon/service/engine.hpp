@@ -52,7 +52,10 @@ class Engine {
   Instant run_once(Instant now);
 
   // Starts no more calls; what is ready is taken back, what is out is awaited.
-  void drain() { draining_.store(true, std::memory_order_release); }
+  void drain() {
+    ready_.close();  // intake asks for no more rows
+    draining_.store(true, std::memory_order_release);
+  }
   // True once nothing is out and nothing is ready.
   [[nodiscard]] bool drained() const { return drained_.load(std::memory_order_acquire); }
 
@@ -102,7 +105,7 @@ class Engine {
   std::vector<wire::HttpEnd> ended_;
   std::vector<data::Intent> taken_;
   std::vector<data::AttemptEnd> outcomes_;
-  std::map<std::pair<ObjectId, std::int64_t>, int> released_;
+  data::ReadyRows released_;
   // Jobs that met a wrong set-up: true once a snapshot has shown the pause.
   std::map<std::int64_t, bool> setup_jobs_;
   Instant next_sweep_{};

@@ -41,7 +41,7 @@ Intake::Intake(data::LedgerReader reader, data::LedgerWriter& writer, data::Read
       snapshot_{board.read()} {}
 
 Instant Intake::run_once(Instant now) {
-  if (!health_.store_ok()) return now + settings_.idle_poll;
+  if (!health_.store_ok() || ready_.is_closed()) return now + settings_.idle_poll;
   snapshot_ = board_.read();
   jobs_on_.clear();
   for (const auto& [number, job] : snapshot_->jobs) {
@@ -167,13 +167,22 @@ int Intake::depth_wanted(ObjectId id) const {
   return static_cast<int>(std::clamp(rows, 2.0, static_cast<double>(data::kReadyRowsMax)));
 }
 
-int Intake::room(const JobNow& job, ObjectId downstream) const {
+// Rows that are sent again fill at most half of a job's part of the ready queue while its list
+// is being planned; rows of the list fill what they leave, and at least half.
+int Intake::room(const JobNow& job, const Plan& plan, ObjectId downstream, bool from_list) const {
   const auto sharing = jobs_on_.find(downstream);
   const int share = std::max(1, sharing == jobs_on_.end() ? 1 : sharing->second);
   const int wanted = std::max(1, depth_wanted(downstream) / share);
-  const int depth = ready_.depth(downstream, job.number);
+  const int half = std::max(1, wanted / 2);
+  const int again = ready_.depth({downstream, job.number, false});
+  const int depth = from_list ? ready_.depth({downstream, job.number, true}) : again;
+  const int most = from_list ? std::max(half, wanted - again) : plans_on(job, plan) ? half : wanted;
   // Refilled by quarters: neither row by row nor all at once.
-  return depth > wanted - wanted / 4 ? 0 : wanted - depth;
+  return depth > most - most / 4 ? 0 : most - depth;
+}
+
+bool Intake::plans_on(const JobNow& job, const Plan& plan) {
+  return job.kind == JobKind::list && plan.range >= 0 && job.may_start();
 }
 
 Result<bool> Intake::send_due(const JobNow& job, Plan& plan, Instant now, bool probe) {
@@ -183,12 +192,13 @@ Result<bool> Intake::send_due(const JobNow& job, Plan& plan, Instant now, bool p
   int rows = probe ? 1 : kDueRows;
   std::map<ObjectId, int> rooms;
   for (const ObjectId downstream : job.item_downstreams) {
-    rooms[downstream] = probe ? 1 : room(job, downstream);
+    rooms[downstream] = probe ? 1 : room(job, plan, downstream, false);
   }
   const bool doubt_only = !job.may_start() && !probe;
   const WallTime wall = clock_.wall_now();
   VOUCH_TRY(const auto due, reader_.due(job.number, wall, doubt_only, rows));
   data::SendAgain message;
+  data::ReadyRows reserved;
   bool held = false;
   for (const data::DueRow& row : due) {
     if (deadline_passed(job, wall) && row.state != IssuanceState::in_doubt) continue;
@@ -209,10 +219,11 @@ Result<bool> Intake::send_due(const JobNow& job, Plan& plan, Instant now, bool p
     if (left == 0) continue;
     --left;
     intent->probe = probe;
-    ready_.reserve(intent->downstream, job.number, 1);
+    ++reserved[data::owner_of(*intent)];
     message.intents.push_back(std::move(*intent));
   }
   if (message.intents.empty()) return held || !due.empty();
+  if (!ready_.reserve(reserved)) return false;
   plan.due_ticket = writer_.push(std::move(message));
   return true;
 }
@@ -235,14 +246,14 @@ Result<std::optional<Intent>> Intake::again(const JobNow& job, Plan& plan,
               "the list " + job.list_digest + " no longer has a recipient whose issuance is open");
 }
 
-int Intake::page_room(const JobNow& job) const {
+int Intake::page_room(const JobNow& job, const Plan& plan) const {
   std::map<ObjectId, int> items_on;
   for (const ObjectId downstream : job.item_downstreams) ++items_on[downstream];
   int rows = kPageRows / static_cast<int>(job.item_downstreams.size());
   for (const auto& [downstream, items] : items_on) {
-    const int free = room(job, downstream);
+    const int free = room(job, plan, downstream, true);
     // A queue too short for one recipient's items still takes one recipient when it is empty.
-    const bool one = free > 0 && free < items && ready_.depth(downstream, job.number) == 0;
+    const bool one = free > 0 && free < items && ready_.depth({downstream, job.number, true}) == 0;
     rows = std::min(rows, one ? 1 : free / items);
   }
   return std::max(0, rows);
@@ -250,7 +261,7 @@ int Intake::page_room(const JobNow& job) const {
 
 Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState state) {
   const bool sending = state == IssuanceState::sending;
-  int rows = sending ? page_room(job) : kPageRows / static_cast<int>(job.items_count());
+  int rows = sending ? page_room(job, plan) : kPageRows / static_cast<int>(job.items_count());
   if (!sending && writer_.queued() > 4) return true;
   if (plan.pilot_left && job.pilot_left) {
     rows = static_cast<int>(std::min<std::int64_t>(rows, *plan.pilot_left));
@@ -283,19 +294,17 @@ Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState stat
                               .amounts = row.amounts};
     plan.maker->make_fresh(job, *snapshot_, recipient, plan.range, sending, message.intents);
   }
+  if (sending) {
+    data::ReadyRows reserved;
+    for (const Intent& intent : message.intents) ++reserved[data::owner_of(intent)];
+    if (!ready_.reserve(reserved)) return false;
+  }
   if (!page.empty()) {
     message.planned_from = page.front().recipient_key;
     message.planned_to = page.back().key().to_bytes();
     plan.cursor = message.planned_to;
   }
   if (plan.pilot_left) *plan.pilot_left -= static_cast<std::int64_t>(page.size());
-  if (sending) {
-    std::map<ObjectId, int> reserved;
-    for (const Intent& intent : message.intents) ++reserved[intent.downstream];
-    for (const auto& [downstream, count] : reserved) {
-      ready_.reserve(downstream, job.number, count);
-    }
-  }
   if (message.range_done) {
     plan.done[plan.range] = true;
     next_range(job, plan);

@@ -100,9 +100,12 @@ class Intake {
                                                                  const data::DueRow& row);
   void next_range(const data::JobNow& job, Plan& plan);
   void plan_singles();
-  [[nodiscard]] int room(const data::JobNow& job, ObjectId downstream) const;
+  [[nodiscard]] int room(const data::JobNow& job, const Plan& plan, ObjectId downstream,
+                         bool from_list) const;
+  // Whether rows of the job's list are still to be planned, and may be.
+  [[nodiscard]] static bool plans_on(const data::JobNow& job, const Plan& plan);
   // Rows of a page whose every item has room in its downstream's ready queue.
-  [[nodiscard]] int page_room(const data::JobNow& job) const;
+  [[nodiscard]] int page_room(const data::JobNow& job, const Plan& plan) const;
   [[nodiscard]] int depth_wanted(ObjectId downstream) const;
   void note(ObjectId job, std::string problem);
 

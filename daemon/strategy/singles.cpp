@@ -79,10 +79,12 @@ void Intake::plan_singles() {
                        .recipient_id = request.recipient_id,
                        .amounts = amounts},
                       0, true, message.intents);
+    data::ReadyRows reserved;
     for (Intent& intent : message.intents) {
       intent.single = true;
-      ready_.reserve(intent.downstream, 0, 1);
+      ++reserved[data::owner_of(intent)];
     }
+    if (!ready_.reserve(reserved)) return;  // stopping; the command is taken up after the start
     writer_.push(std::move(message));
   }
 }
