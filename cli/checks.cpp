@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -215,6 +216,11 @@ void check_machine(Session& session, Findings& out) {
 
 void check_files(Session& session, Findings& out) {
   const store::StorePaths& paths = session.paths();
+  if (::access(paths.control().c_str(), X_OK) != 0 && errno == EACCES) {
+    return add(out, "files", Level::fail,
+               "the account " + session.account() + " may not look into " + paths.root,
+               "add it to the group of that folder, then log in again");
+  }
   const std::string ledger = paths.root + "/ledger";
   const ModeRule rules[] = {
       {paths.root, 02750, true},         {paths.control(), 02770, true},

@@ -50,6 +50,7 @@ Session::Session(Parts parts) : parts_{std::move(parts)}, paths_{parts_.settings
 
 Result<store::ControlStore*> Session::control() {
   if (!control_) {
+    out().detail("store " + paths_.root + ", instance " + instance() + ", account " + account());
     VOUCH_TRY(control_, store::ControlStore::open(paths_));
   }
   return &*control_;
