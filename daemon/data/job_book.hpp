@@ -49,6 +49,13 @@ struct JobRecord {
   StateCounts by_state{};
   bool changed = false;
 
+  // Intake looks at the job as it was a moment ago: what it asks for then may come too late.
+  [[nodiscard]] bool takes_fresh_rows() const {
+    return state == JobState::running || state == JobState::paused;
+  }
+  [[nodiscard]] bool takes_rows_again() const {
+    return takes_fresh_rows() || state == JobState::scheduled || settle_by_repeat;
+  }
   [[nodiscard]] std::int64_t count(IssuanceState state_) const {
     return by_state[static_cast<std::size_t>(state_)];
   }

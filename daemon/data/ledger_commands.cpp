@@ -127,7 +127,8 @@ Result<void> LedgerWriter::apply(ChangeJob& message) {
 
 Result<void> LedgerWriter::apply(GatherRerun& message) {
   JobRecord* job = jobs_.find(message.job_number);
-  if (job == nullptr || job->ranges_planned == job->ranges) return {};
+  const bool gathers = job != nullptr && job->takes_fresh_rows();
+  if (!gathers || job->ranges_planned == job->ranges) return {};
   VOUCH_TRY(const auto source, jobs_.any(message.from_job));
   VOUCH_ASSERT(source.has_value());
   int gathered = 0;
@@ -147,7 +148,7 @@ Result<void> LedgerWriter::apply(IssueSingle& message) {
   VOUCH_TRY(const bool known, already_applied(message.command));
   JobRecord* job = jobs_.find_id(message.campaign);
   if (known) {
-    for (const Intent& intent : message.intents) ready_.release(owner_of(intent), 1);
+    drop(message.intents);
     return {};
   }
   VOUCH_TRY(const std::int64_t campaign, jobs_.campaign_number(message.campaign));
@@ -175,7 +176,7 @@ Result<void> LedgerWriter::apply(IssueSingle& message) {
     job->changed = true;
     for (Intent& intent : message.intents) started_.push_back(std::move(intent));
   } else {
-    for (const Intent& intent : message.intents) ready_.release(owner_of(intent), 1);
+    drop(message.intents);
   }
   return answer(message.command, R"({"ok":true,"existed":)" +
                                      std::string{is_new ? "false" : "true"} + R"(,"issuances":[)" +

@@ -152,8 +152,17 @@ void LedgerWriter::publish_group() {
   committed_.store(taken_, std::memory_order_release);
 }
 
+void LedgerWriter::drop(const std::vector<Intent>& intents) {
+  for (const Intent& intent : intents) ready_.release(owner_of(intent), 1);
+}
+
 Result<void> LedgerWriter::apply(PlanPage& page) {
   const bool sending = page.state == IssuanceState::sending;
+  const JobRecord* job = jobs_.find(page.job_number);
+  if (job == nullptr || !job->takes_fresh_rows()) {
+    if (sending) drop(page.intents);
+    return {};
+  }
   ReadyRows repeats;
   for (const Intent& intent : page.intents) ++repeats[owner_of(intent)];
   VOUCH_CHECK(ledger_.plan(page, now_));
@@ -169,7 +178,11 @@ Result<void> LedgerWriter::apply(PlanPage& page) {
 
 Result<void> LedgerWriter::apply(SendAgain& message) {
   for (Intent& intent : message.intents) {
-    VOUCH_TRY(const bool taken, ledger_.send_again(intent, now_));
+    const JobRecord* job = jobs_.find(intent.job_number);
+    bool taken = job != nullptr && job->takes_rows_again();
+    if (taken) {
+      VOUCH_TRY(taken, ledger_.send_again(intent, now_));
+    }
     if (taken) {
       started_.push_back(std::move(intent));
       ++rows_since_checkpoint_;

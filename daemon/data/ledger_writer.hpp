@@ -83,6 +83,7 @@ class LedgerWriter {
   [[nodiscard]] Result<void> answer(std::int64_t command, std::string text);
   // True when an earlier run has applied it: its answer is passed on again.
   [[nodiscard]] Result<bool> already_applied(std::int64_t command);
+  void drop(const std::vector<Intent>& intents);  // reserved, and not coming
 
   store::Database& database_;
   ReadyQueue& ready_;
