@@ -14,14 +14,25 @@ constexpr std::string_view kJobState = "SELECT state FROM job WHERE number = :jo
 constexpr std::string_view kApplied = "SELECT answer FROM applied_command WHERE id = :id";
 constexpr std::string_view kRanges =
     "SELECT range, planned_to, planned_all FROM job_range WHERE job = :job";
+// By the index issuance_due, which holds the item too.
 constexpr std::string_view kDue = R"sql(
   SELECT i.campaign, i.recipient_key, i.occurrence, i.item, i.state, i.round, i.range,
          i.campaign_version, i.downstream_version, i.amount_minor, i.call_digest, i.next_at_ms,
          i.doubt_ms, i.attempts, i.strikes, i.last_event, e.at_ms, e.http_status, e.reply_digest
     FROM issuance AS i LEFT JOIN event AS e ON e.seq = i.last_event
    WHERE i.job = :job AND i.next_at_ms <= :now_ms AND i.state IN (0, 2, 3)
-     AND (i.state = 3 OR NOT :doubt_only)
+     AND (i.state = 3 OR NOT :doubt_only) AND (:items >> i.item) & 1
    ORDER BY i.next_at_ms
+   LIMIT :rows_max
+)sql";
+constexpr std::string_view kDueSetupFirst = R"sql(
+  SELECT i.campaign, i.recipient_key, i.occurrence, i.item, i.state, i.round, i.range,
+         i.campaign_version, i.downstream_version, i.amount_minor, i.call_digest, i.next_at_ms,
+         i.doubt_ms, i.attempts, i.strikes, i.last_event, e.at_ms, e.http_status, e.reply_digest
+    FROM issuance AS i LEFT JOIN event AS e ON e.seq = i.last_event
+   WHERE i.job = :job AND i.next_at_ms <= :now_ms AND i.state IN (0, 2, 3)
+     AND (i.state = 3 OR NOT :doubt_only) AND (:items >> i.item) & 1
+   ORDER BY ifnull(e.outcome IN (4, 5), 0) DESC, i.next_at_ms
    LIMIT :rows_max
 )sql";
 constexpr std::string_view kNextDue = R"sql(
@@ -145,13 +156,14 @@ Result<std::map<std::int32_t, RangeCursor>> LedgerReader::ranges(std::int64_t jo
   return cursors;
 }
 
-Result<std::vector<DueRow>> LedgerReader::due(std::int64_t job, WallTime now, bool doubt_only,
-                                              int rows_max) {
-  return all(database_.prepared(kDue)
+Result<std::vector<DueRow>> LedgerReader::due(std::int64_t job, WallTime now,
+                                              const DueWanted& wanted) {
+  return all(database_.prepared(wanted.setup_first ? kDueSetupFirst : kDue)
                  .bind(":job", job)
                  .bind(":now_ms", now)
-                 .bind(":doubt_only", std::int64_t{doubt_only ? 1 : 0})
-                 .bind(":rows_max", std::int64_t{rows_max}),
+                 .bind(":doubt_only", std::int64_t{wanted.doubt_only ? 1 : 0})
+                 .bind(":items", std::int64_t{wanted.items})
+                 .bind(":rows_max", std::int64_t{wanted.rows_max}),
              read_due);
 }
 

@@ -42,6 +42,14 @@ struct DueRow {
   Digest128 last_reply{};
 };
 
+// Which of the rows that are due.
+struct DueWanted {
+  bool doubt_only = false;
+  bool setup_first = false;  // those that met a wrong set-up go before all others: a slower look
+  std::uint32_t items = ~std::uint32_t{0};  // one bit each
+  int rows_max = 0;
+};
+
 struct RangeCursor {
   std::int32_t range = 0;
   std::string planned_to;  // empty: not begun
@@ -59,10 +67,9 @@ class LedgerReader {
   [[nodiscard]] Result<std::optional<std::string>> applied(std::int64_t command);
   [[nodiscard]] Result<std::map<std::int32_t, RangeCursor>> ranges(std::int64_t job);
 
-  // Rows of a job whose time has come, soonest first; by the index issuance_due.  With
-  // `doubt_only`, those in doubt alone.
-  [[nodiscard]] Result<std::vector<DueRow>> due(std::int64_t job, WallTime now, bool doubt_only,
-                                                int rows_max);
+  // Rows of a job whose time has come, soonest first; by the index issuance_due.
+  [[nodiscard]] Result<std::vector<DueRow>> due(std::int64_t job, WallTime now,
+                                                const DueWanted& wanted);
   // When the soonest row of a job is due; nothing when none waits.
   [[nodiscard]] Result<std::optional<WallTime>> next_due(std::int64_t job);
   // Whether planned or waiting rows are left.

@@ -16,8 +16,9 @@ using data::JobNow;
 constexpr int kPageRows = 1000;
 constexpr int kDueRows = 500;
 
-bool deadline_passed(const JobNow& job, WallTime now) {
-  return job.finish_by && now >= *job.finish_by;
+// Nothing new may start any more: what is open expires.
+bool is_late(const JobNow& job, WallTime now) {
+  return !job.ended.empty() || (job.finish_by && now >= *job.finish_by);
 }
 
 bool time_has_come(const JobNow& job, WallTime now) {
@@ -74,14 +75,7 @@ Result<bool> Intake::work(const JobNow& job, Plan& plan, Instant now) {
     VOUCH_TRY(const bool sent, send_due(job, plan, now, false));
     return ended || sent;
   }
-  if (job.state == JobState::paused) {
-    if (job.pause_reason != PauseReason::setup) return false;
-    if (plan.probe_at == Instant{}) plan.probe_at = now + settings_.setup_probe;
-    if (now < plan.probe_at) return false;
-    VOUCH_TRY(const bool sent, send_due(job, plan, now, true));
-    if (sent) plan.probe_at = now + settings_.setup_probe;
-    return sent;
-  }
+  if (job.state == JobState::paused) return look_after_paused(job, plan, now);
   plan.probe_at = {};
   if (job.state == JobState::scheduled && quiet && time_has_come(job, wall)) {
     plan.state_ticket = writer_.push(
@@ -95,7 +89,7 @@ Result<bool> Intake::work(const JobNow& job, Plan& plan, Instant now) {
     return true;
   }
   // A deadline passes for what is blocked too.
-  const bool late = job.state == JobState::running && deadline_passed(job, wall);
+  const bool late = job.state == JobState::running && is_late(job, wall);
   bool active = false;
   if (late) {
     VOUCH_TRY(active, end_open_rows(job, plan, IssuanceState::expired));
@@ -112,7 +106,36 @@ Result<bool> Intake::work(const JobNow& job, Plan& plan, Instant now) {
   return active;
 }
 
+// A job that is paused for a wrong set-up goes on by itself: a row is sent now and then to see
+// whether it is right again, and deadlines pass meanwhile.  Any other pause waits for people.
+Result<bool> Intake::look_after_paused(const JobNow& job, Plan& plan, Instant now) {
+  if (job.pause_reason != PauseReason::setup) return false;
+  if (is_late(job, clock_.wall_now())) {
+    VOUCH_TRY(const bool ended, end_open_rows(job, plan, IssuanceState::expired));
+    if (ended) return true;
+  }
+  if (plan.probe_at == Instant{}) plan.probe_at = now + settings_.setup_probe;
+  if (now < plan.probe_at || !job.blocked.empty()) return false;
+  VOUCH_TRY(const bool sent, send_due(job, plan, now, true));
+  if (sent) {
+    plan.probe_at = now + settings_.setup_probe;
+    return true;
+  }
+  VOUCH_TRY(const auto next, reader_.next_due(job.number));
+  if (next || writer_.committed() < std::max(plan.due_ticket, plan.state_ticket)) return true;
+  plan.state_ticket = writer_.push(data::ChangeJob{.number = job.number,
+                                                   .action = data::JobAction::resume,
+                                                   .reason = PauseReason::setup,
+                                                   .words = "no row is left to probe with"});
+  return true;
+}
+
 Result<void> Intake::load(const JobNow& job, Plan& plan) {
+  // The cursors that are read must be behind every page that was asked for.
+  if (writer_.committed() < page_ticket_) return fail(Errc::busy, "pages are still being written");
+  if (job.list_digest.empty() && job.kind != JobKind::single) {
+    return fail(Errc::not_found, "the job's list is not in the store");
+  }
   if (!job.list_digest.empty()) {
     VOUCH_TRY(store::SealedList list, open_list_(job.list_digest));
     plan.list = std::make_unique<store::SealedList>(std::move(list));
@@ -126,6 +149,11 @@ Result<void> Intake::load(const JobNow& job, Plan& plan) {
   VOUCH_TRY(const auto cursors, reader_.ranges(job.number));
   for (const auto& [range, cursor] : cursors) plan.done[range] = cursor.done;
   plan.pilot_left = job.pilot_left;
+  if (job.kind == JobKind::list && plan.ranges.size() != static_cast<std::size_t>(job.ranges)) {
+    return fail(Errc::corrupt, "the list " + job.list_digest + " has " +
+                                   std::to_string(plan.ranges.size()) + " ranges, not " +
+                                   std::to_string(job.ranges));
+  }
   plan.loaded = true;
   if (job.kind != JobKind::list) return {};
   next_range(job, plan);
@@ -189,43 +217,53 @@ Result<bool> Intake::send_due(const JobNow& job, Plan& plan, Instant now, bool p
   if (now < plan.look_at && !probe) return false;
   if (writer_.committed() < std::max(plan.due_ticket, plan.state_ticket)) return true;
   plan.look_at = now + settings_.poll;
-  int rows = probe ? 1 : kDueRows;
   std::map<ObjectId, int> rooms;
-  for (const ObjectId downstream : job.item_downstreams) {
-    rooms[downstream] = probe ? 1 : room(job, plan, downstream, false);
+  data::DueWanted wanted{
+      .doubt_only = (!job.may_start() && !probe) || is_late(job, clock_.wall_now()),
+      .setup_first = probe,
+      .items = 0,
+      .rows_max = kDueRows};
+  for (std::size_t item = 0; item < job.items_count(); ++item) {
+    const ObjectId downstream = job.item_downstreams[item];
+    if (!rooms.contains(downstream)) {
+      rooms[downstream] = probe ? 1 : room(job, plan, downstream, false);
+    }
+    if (rooms[downstream] > 0) wanted.items |= std::uint32_t{1} << item;
   }
-  const bool doubt_only = !job.may_start() && !probe;
-  const WallTime wall = clock_.wall_now();
-  VOUCH_TRY(const auto due, reader_.due(job.number, wall, doubt_only, rows));
+  if (wanted.items == 0) return true;  // one downstream's queue is full: look again soon
+  VOUCH_TRY(const auto due, reader_.due(job.number, clock_.wall_now(), wanted));
+
   data::SendAgain message;
   data::ReadyRows reserved;
   bool held = false;
   for (const data::DueRow& row : due) {
-    if (deadline_passed(job, wall) && row.state != IssuanceState::in_doubt) continue;
+    int& left = rooms[job.item_downstreams[row.key.item]];
+    if (left == 0) continue;
     VOUCH_TRY(std::optional<Intent> intent, again(job, plan, row));
     if (!intent) continue;
-    std::string why;
-    if (service::key_may_be_forgotten(*intent->definition, row.doubt_since, wall)) {
-      why = "in doubt for longer than the downstream keeps its keys";
-    } else if (row.state != IssuanceState::planned && intent->call_digest != row.call_digest) {
-      why = "the call would not be the same as before";
-    }
-    if (!why.empty()) {
+    if (std::string why = may_not_repeat(*intent, row); !why.empty()) {
       plan.due_ticket = writer_.push(data::HoldRow{std::move(*intent), std::move(why)});
       held = true;
       continue;
     }
-    int& left = rooms[intent->downstream];
-    if (left == 0) continue;
     --left;
     intent->probe = probe;
     ++reserved[data::owner_of(*intent)];
     message.intents.push_back(std::move(*intent));
+    if (probe) break;
   }
   if (message.intents.empty()) return held || !due.empty();
   if (!ready_.reserve(reserved)) return false;
   plan.due_ticket = writer_.push(std::move(message));
   return true;
+}
+
+std::string Intake::may_not_repeat(const Intent& intent, const data::DueRow& row) const {
+  if (service::key_may_be_forgotten(*intent.definition, row.doubt_since, clock_.wall_now())) {
+    return "in doubt for longer than the downstream keeps its keys";
+  }
+  const bool same = row.state == IssuanceState::planned || intent.call_digest == row.call_digest;
+  return same ? "" : "the call would not be the same as before";
 }
 
 Result<std::optional<Intent>> Intake::again(const JobNow& job, Plan& plan,
@@ -268,6 +306,9 @@ Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState stat
     if (*plan.pilot_left <= 0) return false;
   }
   if (rows == 0) return true;
+  if (!knows_downstreams(job)) {
+    return fail(Errc::not_found, "a downstream of the campaign is not in the store");
+  }
 
   const auto at = static_cast<std::size_t>(plan.range);
   store::SealedList::PageBounds bounds{.from = plan.ranges[at].first_key, .after = {}, .upto = {}};
@@ -309,8 +350,13 @@ Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState stat
     plan.done[plan.range] = true;
     next_range(job, plan);
   }
-  writer_.push(std::move(message));
+  page_ticket_ = writer_.push(std::move(message));
   return true;
+}
+
+bool Intake::knows_downstreams(const JobNow& job) const {
+  return std::all_of(job.item_downstreams.begin(), job.item_downstreams.end(),
+                     [this](ObjectId id) { return snapshot_->downstream(id) != nullptr; });
 }
 
 void Intake::note(ObjectId job, std::string problem) {

@@ -90,9 +90,13 @@ class Intake {
 
   bool step(const data::JobNow& job, Instant now);
   [[nodiscard]] Result<bool> work(const data::JobNow& job, Plan& plan, Instant now);
+  [[nodiscard]] Result<bool> look_after_paused(const data::JobNow& job, Plan& plan, Instant now);
   [[nodiscard]] Result<void> load(const data::JobNow& job, Plan& plan);
   [[nodiscard]] Result<bool> end_open_rows(const data::JobNow& job, Plan& plan, IssuanceState to);
   [[nodiscard]] Result<bool> send_due(const data::JobNow& job, Plan& plan, Instant now, bool probe);
+  // Why a row must be held instead; empty when it may be sent.
+  [[nodiscard]] std::string may_not_repeat(const data::Intent& intent,
+                                           const data::DueRow& row) const;
   [[nodiscard]] Result<bool> plan_page(const data::JobNow& job, Plan& plan, IssuanceState state);
   [[nodiscard]] Result<std::optional<data::Intent>> again(const data::JobNow& job, Plan& plan,
                                                           const data::DueRow& row);
@@ -106,6 +110,7 @@ class Intake {
   [[nodiscard]] static bool plans_on(const data::JobNow& job, const Plan& plan);
   // Rows of a page whose every item has room in its downstream's ready queue.
   [[nodiscard]] int page_room(const data::JobNow& job, const Plan& plan) const;
+  [[nodiscard]] bool knows_downstreams(const data::JobNow& job) const;
   [[nodiscard]] int depth_wanted(ObjectId downstream) const;
   void note(ObjectId job, std::string problem);
 
@@ -120,6 +125,7 @@ class Intake {
 
   std::shared_ptr<const data::Snapshot> snapshot_;
   std::map<std::int64_t, Plan> plans_;
+  std::uint64_t page_ticket_ = 0;    // of the last page of any job
   std::map<ObjectId, int> jobs_on_;  // running jobs by downstream: they share its ready queue
 
   mutable std::mutex mutex_;

@@ -34,6 +34,17 @@ Result<Input> parse_input(std::string_view text) {
   return input;
 }
 
+data::Note refusal(const SingleRequest& request, const Error& error) {
+  return {.command = request.command,
+          .kind = EventKind::daemon,
+          .words = "a single issuance was refused: " + error.message,
+          .answer = Json{{"ok", false},
+                         {"code", name_of(error.code)},
+                         {"message", error.message},
+                         {"hint", error.hint}}
+                        .dump()};
+}
+
 }  // namespace
 
 void Intake::issue(SingleRequest request) {
@@ -62,15 +73,11 @@ void Intake::plan_singles() {
                               .input = to_input(request),
                               .intents = {}};
     auto maker = IntentMaker::make(request.job, columns);
+    if (maker && !knows_downstreams(request.job)) {
+      maker = fail(Errc::not_found, "a downstream of the campaign is not in the store");
+    }
     if (!maker) {
-      writer_.push(data::Note{.command = request.command,
-                              .kind = EventKind::daemon,
-                              .words = "a single issuance was refused: " + maker.error().message,
-                              .answer = Json{{"ok", false},
-                                             {"code", name_of(maker.error().code)},
-                                             {"message", maker.error().message},
-                                             {"hint", maker.error().hint}}
-                                            .dump()});
+      writer_.push(refusal(request, maker.error()));
       continue;
     }
     maker->make_fresh(request.job, *snapshot_,
