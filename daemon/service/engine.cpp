@@ -36,7 +36,11 @@ Engine::Engine(Downstream& downstream, data::ReadyQueue& ready, data::LedgerWrit
       snapshot_{board.read()} {}
 
 Instant Engine::run_once(Instant now) {
+  // Before the snapshot: what is ready was planned by that snapshot or an earlier one.
+  taken_.clear();
+  ready_.take_all(taken_);
   follow_snapshot(now);
+  forget_setups(now);
   settle_ended(now);
   take_ready();
   if (now >= next_sweep_ || draining_.load(std::memory_order_acquire)) {
@@ -80,12 +84,19 @@ void Engine::follow_snapshot(Instant now) {
     }
     for (const auto& [number, job] : snapshot_->jobs) lane.set_job_rate(number, job.rate, now);
   }
-  // A set-up that was wrong is forgotten when its job, once seen paused, runs again.
+}
+
+// When its job, once seen paused, runs again.  Also when a probe is due and no pause was seen: the
+// job is being cancelled, or somebody resumed it at that very moment.
+void Engine::forget_setups(Instant now) {
   for (auto at = setup_jobs_.begin(); at != setup_jobs_.end();) {
     const data::JobNow* job = snapshot_->job(at->first);
     const bool paused = job != nullptr && job->state == JobState::paused;
-    at->second = at->second || paused;
-    at = job == nullptr || (at->second && !paused) ? setup_jobs_.erase(at) : std::next(at);
+    WrongSetup& setup = at->second;
+    setup.seen_paused = setup.seen_paused || paused;
+    const bool over =
+        !paused && (setup.seen_paused || now >= setup.since + settings_.retry.setup_probe);
+    at = job == nullptr || over ? setup_jobs_.erase(at) : std::next(at);
   }
 }
 
@@ -142,7 +153,7 @@ void Engine::settle(Call call, const wire::HttpEnd& end, Instant now) {
   if (end.sends > 1) ++lane.view.resends_stopped;
   lane.note_duration(end.duration_us, judged.answered);
   if (judged.outcome == Outcome::issued || judged.outcome == Outcome::declined) {
-    lane.last_success = attempt.at;
+    lane.last_success = std::max(lane.last_success.value_or(call.started_at), call.started_at);
     lane.breaker.ended(true, now);
   } else if (judged.ails) {
     lane.breaker.ended(false, now);
@@ -150,15 +161,15 @@ void Engine::settle(Call call, const wire::HttpEnd& end, Instant now) {
     lane.breaker.ended_neutral();
   }
   if (judged.retry_after && end.status == 429) lane.pacer.hold_until(now + *judged.retry_after);
-  note_setup(attempt, judged.outcome);
+  note_setup(attempt, judged.outcome, now);
   outcomes_.push_back(std::move(attempt));
 }
 
 // The first wrong set-up pauses the job; a probe that meets another outcome lets it go on.
-void Engine::note_setup(const AttemptEnd& end, Outcome outcome) {
+void Engine::note_setup(const AttemptEnd& end, Outcome outcome, Instant now) {
   const std::int64_t job = end.intent.job_number;
   if (is_setup(outcome)) {
-    if (!setup_jobs_.try_emplace(job, false).second) return;
+    if (!setup_jobs_.try_emplace(job, WrongSetup{.since = now}).second) return;
     writer_.push(data::ChangeJob{
         .number = job,
         .action = data::JobAction::pause,
@@ -195,8 +206,6 @@ void Engine::settle_test(const Call& call, const wire::HttpEnd& end) {
 }
 
 void Engine::take_ready() {
-  taken_.clear();
-  ready_.take_all(taken_);
   for (Intent& intent : taken_) {
     Lane* lane = lane_of(intent.downstream);
     VOUCH_ASSERT(lane != nullptr);  // intake plans only for downstreams of a snapshot
@@ -265,7 +274,10 @@ void Engine::start_tests(Instant now) {
     lane->pacer.take(now);
     ++lane->in_flight;
     ++in_flight_;
-    call.tag = keep({.intent = {}, .test_command = test.command, .downstream = test.downstream});
+    call.tag = keep({.intent = {},
+                     .test_command = test.command,
+                     .downstream = test.downstream,
+                     .started_at = clock_.wall_now()});
     downstream_.start(std::move(call));
   }
 }
@@ -277,7 +289,7 @@ void Engine::start_calls(Lane& lane, Instant now) {
   const int bulk = lane.bulk_window();
   while (!lane.empty() && lane.in_flight < window && in_flight_ < settings_.calls_max &&
          lane.pacer.room(now) > 0 && lane.breaker.may_start(now)) {
-    std::optional<Intent> next = lane.take_best(now, lane.in_flight < bulk);
+    std::optional<Intent> next = lane.take_best(now, lane.in_flight < bulk, !lane.breaker.closed());
     if (!next) return;
     ++released_[data::owner_of(*next)];
     if (std::string why = forbidden(*next, wall); !why.empty()) {
@@ -298,7 +310,10 @@ void Engine::start(Lane& lane, Intent intent, Instant now) {
   ++lane.view.started;
   wire::HttpCall call = make_call(intent, downstream->bearer);
   const ObjectId id = intent.downstream;
-  call.tag = keep({.intent = std::move(intent), .test_command = 0, .downstream = id});
+  call.tag = keep({.intent = std::move(intent),
+                   .test_command = 0,
+                   .downstream = id,
+                   .started_at = clock_.wall_now()});
   downstream_.start(std::move(call));
 }
 

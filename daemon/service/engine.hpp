@@ -68,6 +68,7 @@ class Engine {
     data::Intent intent;
     std::int64_t test_command = 0;  // not 0: a test call, without an intent
     ObjectId downstream = 0;
+    WallTime started_at{};
     bool used = false;
   };
 
@@ -75,7 +76,8 @@ class Engine {
   void settle_ended(Instant now);
   void settle(Call call, const wire::HttpEnd& end, Instant now);
   void settle_test(const Call& call, const wire::HttpEnd& end);
-  void note_setup(const data::AttemptEnd& end, Outcome outcome);
+  void note_setup(const data::AttemptEnd& end, Outcome outcome, Instant now);
+  void forget_setups(Instant now);
   void take_ready();
   void take_back_forbidden();
   void start_tests(Instant now);
@@ -106,8 +108,12 @@ class Engine {
   std::vector<data::Intent> taken_;
   std::vector<data::AttemptEnd> outcomes_;
   data::ReadyRows released_;
-  // Jobs that met a wrong set-up: true once a snapshot has shown the pause.
-  std::map<std::int64_t, bool> setup_jobs_;
+  // Jobs that met a wrong set-up.
+  struct WrongSetup {
+    Instant since;
+    bool seen_paused = false;  // in a snapshot
+  };
+  std::map<std::int64_t, WrongSetup> setup_jobs_;
   Instant next_sweep_{};
   Instant next_publish_{};
 

@@ -4,6 +4,14 @@
 #include <utility>
 
 namespace vouch::service {
+namespace {
+
+// A row that has failed before may itself be the reason.
+bool is_untried(const data::Intent& intent) {
+  return !intent.last_attempt_at && !intent.doubt_since;
+}
+
+}  // namespace
 
 void Lane::add(data::Intent intent) {
   ++ready_;
@@ -30,26 +38,34 @@ void Lane::set_job_rate(std::int64_t job, std::optional<double> rate, Instant no
   }
 }
 
-std::optional<data::Intent> Lane::take_best(Instant now, bool bulk_allowed) {
-  if (!singles_.empty()) {
-    data::Intent intent = std::move(singles_.front());
-    singles_.pop_front();
+std::optional<data::Intent> Lane::take_best(Instant now, bool bulk_allowed, bool untried_first) {
+  if (untried_first) {
+    if (auto intent = take_from(now, bulk_allowed, is_untried)) return intent;
+  }
+  return take_from(now, bulk_allowed, [](const data::Intent&) { return true; });
+}
+
+std::optional<data::Intent> Lane::take_from(Instant now, bool bulk_allowed,
+                                            bool (*fits)(const data::Intent&)) {
+  const auto take = [&](std::deque<data::Intent>& rows, std::deque<data::Intent>::iterator at) {
+    data::Intent intent = std::move(*at);
+    rows.erase(at);
     --ready_;
     return intent;
-  }
+  };
+  const auto single = std::find_if(singles_.begin(), singles_.end(), fits);
+  if (single != singles_.end()) return take(singles_, single);
   if (!bulk_allowed) return std::nullopt;
   JobRows* best = nullptr;
   for (auto& [number, job] : jobs_) {
-    if (job.rows.empty() || (job.pacer && job.pacer->room(now) == 0)) continue;
-    if (best == nullptr || job.had < best->had) best = &job;
+    if (best != nullptr && job.had >= best->had) continue;
+    if (job.pacer && job.pacer->room(now) == 0) continue;
+    if (std::any_of(job.rows.begin(), job.rows.end(), fits)) best = &job;
   }
   if (best == nullptr) return std::nullopt;
   if (best->pacer) best->pacer->take(now);
   clock_ = ++best->had;
-  data::Intent intent = std::move(best->rows.front());
-  best->rows.pop_front();
-  --ready_;
-  return intent;
+  return take(best->rows, std::find_if(best->rows.begin(), best->rows.end(), fits));
 }
 
 Instant Lane::jobs_ready_at(Instant now) const {

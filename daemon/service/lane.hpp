@@ -55,7 +55,7 @@ class Lane {
 
   Pacer pacer;
   Breaker breaker;
-  std::optional<WallTime> last_success;
+  std::optional<WallTime> last_success;  // when the latest call that succeeded had started
   int in_flight = 0;
   LaneView view;
 
@@ -68,8 +68,10 @@ class Lane {
   void set_job_rate(std::int64_t job, std::optional<double> rate, Instant now);
 
   // Takes the best row that may start: singles, then the job that has had the least and whose own
-  // pacer has room.  With `bulk_allowed` false only singles.
-  [[nodiscard]] std::optional<data::Intent> take_best(Instant now, bool bulk_allowed);
+  // pacer has room.  With `bulk_allowed` false only singles; with `untried_first` a row that was
+  // never called before all others, since it says most of the downstream.
+  [[nodiscard]] std::optional<data::Intent> take_best(Instant now, bool bulk_allowed,
+                                                      bool untried_first = false);
   // When a job's own pacer will have room, if that is what everything waits for.
   [[nodiscard]] Instant jobs_ready_at(Instant now) const;
 
@@ -91,6 +93,9 @@ class Lane {
     std::optional<Pacer> pacer;
     std::uint64_t had = 0;  // virtual time
   };
+
+  [[nodiscard]] std::optional<data::Intent> take_from(Instant now, bool bulk_allowed,
+                                                      bool (*fits)(const data::Intent&));
 
   std::deque<data::Intent> singles_;
   std::map<std::int64_t, JobRows> jobs_;

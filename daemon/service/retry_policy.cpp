@@ -8,6 +8,9 @@ namespace {
 using data::AttemptEnd;
 using data::Intent;
 
+// Whoever took a row back needs a moment to be seen by intake, which would send it again at once.
+constexpr Millis kTakenBackFor{1'000};
+
 // Exponential with full jitter (Brooker, "Exponential Backoff And Jitter", 2015).
 Millis delay(const RetrySettings& settings, Millis ceiling, Random& random) {
   const Millis most = std::clamp(ceiling, settings.delay_first, settings.delay_max);
@@ -32,6 +35,11 @@ bool same_as_before(const AttemptEnd& end) {
          *end.reply_digest == end.intent.last_reply;
 }
 
+// The downstream is still at it, or asks for the call again: however often, that is no refusal.
+bool asks_for_patience(int http_status) {
+  return http_status == 408 || http_status == 409 || http_status == 425;
+}
+
 // The attempt is proven not executed; earlier ones may not be.
 void not_executed(const RetrySettings& settings, bool counted, AttemptEnd& end) {
   if (end.doubt_since) {
@@ -45,7 +53,8 @@ void not_executed(const RetrySettings& settings, bool counted, AttemptEnd& end) 
 void unknown(const RetrySettings& settings, bool counted, AttemptEnd& end) {
   end.step = IssuanceEvent::lose;
   if (!end.doubt_since) end.doubt_since = end.intent.intent_at;
-  if (!end.reply_digest) return;  // no answer says nothing of the row
+  // No answer says nothing of the row.
+  if (!end.reply_digest || asks_for_patience(end.http_status)) return;
   if (!same_as_before(end)) {
     end.strikes = 1;
   } else if (counted) {
@@ -104,7 +113,7 @@ AttemptEnd take_back(Intent intent, std::string_view why, WallTime now) {
   end.kind = EventKind::unstarted;
   end.outcome = Outcome::unstarted;
   end.step = intent.doubt_since ? IssuanceEvent::lose : IssuanceEvent::unstart;
-  end.next_at = now;
+  end.next_at = now + kTakenBackFor;
   end.doubt_since = intent.doubt_since;
   end.attempts = intent.attempts;
   end.strikes = intent.strikes;

@@ -1,8 +1,8 @@
 // retry_policy.hpp: from what a call's end means to the issuance's next step.
 //
 // An outage costs time, not rows: what is counted against a row (attempts, the same refusal again)
-// is counted only when an answer was read, the breaker is closed, and another row of the
-// downstream has succeeded since this row's attempt before.
+// is counted only when an answer was read, the breaker is closed, and a call of another row that
+// started after this row's attempt before has succeeded.
 //
 // Under contract `key` a decline proves that no earlier attempt under the same key was executed:
 // a downstream that honours keys would have repeated its success.  A 429, a refused connection or
@@ -29,7 +29,7 @@ struct RetrySettings {
 // What is known of the downstream at this moment.
 struct LaneHealth {
   bool breaker_closed = true;
-  std::optional<WallTime> last_success;
+  std::optional<WallTime> last_success;  // when the latest call that succeeded had started
 };
 
 // Fills step, next_at, counters and evidence of `end`, whose intent and `at` are set.
