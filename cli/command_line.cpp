@@ -180,9 +180,9 @@ CommandInfo info_of(const CommandTree& tree, const CLI::App& app, const std::str
 void collect(const CommandTree& tree, const CLI::App& app, const std::string& prefix,
              std::vector<CommandInfo>& out) {
   for (const CLI::App* below : app.get_subcommands([](const CLI::App*) { return true; })) {
-    out.push_back(info_of(tree, *below,
-                          prefix.empty() ? below->get_name() : prefix + " " + below->get_name()));
-    collect(tree, *below, out.back().path, out);
+    const std::string path = (prefix.empty() ? "" : prefix + " ") + below->get_name();
+    out.push_back(info_of(tree, *below, path));
+    collect(tree, *below, path, out);
   }
 }
 
