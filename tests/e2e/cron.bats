@@ -114,6 +114,6 @@ executions() { grep -vc '^time_ms' "$PLACE/journals/coupons.csv"; }
   assert_equal 150 "$(executions)"
   for day in 2026-11-21 2026-11-22; do vouchctl job results "birthday-$day" -o csv; done >all.csv
   assert_equal 120 "$(grep -c '^cust' all.csv)"
-  assert_equal "$(grep ',issued,' all.csv | grep -o 'c-[0-9]*' | sort)" \
-    "$(head -n 91 journals/coupons.csv | grep -o 'c-[0-9]*' | sort)"
+  assert_equal "$(grep ',issued,' all.csv | grep -oE 'c-[0-9]{6}' | sort)" \
+    "$(head -n 91 journals/coupons.csv | grep -oE 'c-[0-9]{6}' | sort)"
 }
