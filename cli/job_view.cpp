@@ -158,6 +158,10 @@ std::string rates_text(const store::DownstreamRow& row) {
          ", target " + format_rate(plan::target_rate(row.warning_rate));
 }
 
+bool has_no_daemon(const Session& session, const JobView& view) {
+  return view.row.instance == session.instance() && !session.daemon_runs();
+}
+
 Result<void> check_instance(const Session& session, const JobView& view) {
   if (view.row.instance == session.instance()) return {};
   return fail(Errc::usage, view.id() + " belongs to the instance \"" + view.row.instance + "\"",

@@ -72,6 +72,9 @@ struct JobPace {
 // "limit 500/s, warning 450/s, target 427.5/s": whoever shows a limit shows what follows from it.
 [[nodiscard]] std::string rates_text(const store::DownstreamRow& row);
 
+// True when it is certain that no vouchd runs which could drain the job.
+[[nodiscard]] bool has_no_daemon(const Session& session, const JobView& view);
+
 // The job belongs to the instance this session commands; usage otherwise.
 [[nodiscard]] Result<void> check_instance(const Session& session, const JobView& view);
 

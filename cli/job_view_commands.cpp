@@ -131,7 +131,7 @@ Result<int> show(Session& session, const std::string& name) {
     advice = view.refusal->hint;
   } else if (!view.progress) {
     reason = "vouchd has not taken it yet";
-    if (!session.daemon_runs()) advice = "no vouchd runs: start it";
+    if (has_no_daemon(session, view)) advice = "no vouchd runs: start it";
   } else if (const auto obstacle = obstacle_of(*view.progress)) {
     reason = obstacle->why;
     advice = obstacle->advice;

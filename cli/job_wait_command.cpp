@@ -41,6 +41,12 @@ bool is_urgent(const Waited& waited) {
          waited.verdict.kind == Verdict::Kind::never;
 }
 
+bool nobody_drains(const Session& session, const std::vector<Waited>& all) {
+  return std::any_of(all.begin(), all.end(), [&](const Waited& waited) {
+    return !is_decided(waited) && has_no_daemon(session, waited.view);
+  });
+}
+
 Result<void> print(Session& session, const std::vector<Waited>& all) {
   if (session.quiet() && session.out().is_for_people()) return {};
   VOUCH_TRY(Listing listing, session.out().list(columns_of(summary_of(all.front().view))));
@@ -74,9 +80,9 @@ Result<int> time_is_up(Session& session, const std::vector<Waited>& all, Millis 
     if (!is_decided(waited)) parts.push_back(waited.view.id() + " is " + waited.view.state());
   }
   return fail(Errc::timed_out, "after " + format_duration(timeout) + ": " + join(parts, ", "),
-              session.daemon_runs()
-                  ? "it goes on; wait again, or see `vouchctl job show`"
-                  : "no vouchd runs for the instance \"" + session.instance() + "\": start it");
+              nobody_drains(session, all)
+                  ? "no vouchd runs for the instance \"" + session.instance() + "\": start it"
+                  : "it goes on; wait again, or see `vouchctl job show`");
 }
 
 void show_progress(Session& session, const std::vector<Waited>& all, Progress& progress) {
@@ -120,7 +126,7 @@ Result<int> wait_for_jobs(Session& session, const WaitOptions& options) {
     }
     const bool decided = std::all_of(all.begin(), all.end(), is_decided);
     if (decided || std::any_of(all.begin(), all.end(), is_urgent)) break;
-    if (!told && !session.daemon_runs()) {
+    if (!told && nobody_drains(session, all)) {
       progress.clear();
       session.out().warn("no vouchd runs for the instance \"" + session.instance() +
                          "\": nothing goes on until one does");
