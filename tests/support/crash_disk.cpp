@@ -250,6 +250,19 @@ void CrashDisk::crash(Survival survival) {
   off_at_ = std::numeric_limits<std::int64_t>::max();
 }
 
+std::size_t CrashDisk::unsynced(std::string_view suffix) const {
+  std::size_t changes = 0;
+  for (const auto& [path, file] : names_) {
+    if (!path.ends_with(suffix)) continue;
+    changes +=
+        static_cast<std::size_t>(std::ranges::count(file->pending, false, &Change::is_truncation));
+  }
+  for (const NameChange& change : pending_names_) {
+    if (change.path.ends_with(suffix)) ++changes;
+  }
+  return changes;
+}
+
 DiskCounts CrashDisk::counts(std::string_view suffix) const {
   DiskCounts sum;
   for (const auto& [path, counts] : counts_) {

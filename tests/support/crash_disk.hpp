@@ -122,6 +122,8 @@ class CrashDisk {
   // --- what a test may ask.
 
   [[nodiscard]] std::int64_t operations() const { return operations_; }
+  // Writes and names that are not durable yet, of the files whose path ends with `suffix`.
+  [[nodiscard]] std::size_t unsynced(std::string_view suffix) const;
   // Of the files whose path ends with `suffix`.
   [[nodiscard]] DiskCounts counts(std::string_view suffix) const;
   [[nodiscard]] const std::map<std::string, FilePtr>& files() const { return names_; }

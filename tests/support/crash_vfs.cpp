@@ -477,6 +477,11 @@ std::int64_t CrashVfs::operations() const {
   return machine_->disk.operations();
 }
 
+std::size_t CrashVfs::unsynced(std::string_view suffix) const {
+  const std::scoped_lock lock{machine_->mutex};
+  return machine_->disk.unsynced(suffix);
+}
+
 DiskCounts CrashVfs::counts(std::string_view suffix) const {
   const std::scoped_lock lock{machine_->mutex};
   return machine_->disk.counts(suffix);

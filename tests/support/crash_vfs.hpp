@@ -64,6 +64,9 @@ class CrashVfs {
 
   // Changing operations so far: with power_cut_after() a test can cut at each of them in turn.
   [[nodiscard]] std::int64_t operations() const;
+  // Writes and names that a power cut may undo, of the files whose path ends with `suffix`: none
+  // right after a commit that is promised to be durable.
+  [[nodiscard]] std::size_t unsynced(std::string_view suffix) const;
   // Of the files whose path ends with `suffix`, as "-wal"; all files when it is empty.
   [[nodiscard]] DiskCounts counts(std::string_view suffix = {}) const;
   [[nodiscard]] std::vector<std::string> paths() const;

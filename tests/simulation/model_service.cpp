@@ -1,0 +1,320 @@
+#include "tests/simulation/model_service.hpp"
+
+#include <algorithm>
+
+#include "common/json.hpp"
+
+namespace vouch::test {
+namespace {
+
+using wire::HttpEnd;
+using wire::Transport;
+
+std::string text_of(const Json& json, const char* member) {
+  const auto found = json.find(member);
+  if (found == json.end()) return {};
+  return found->is_string() ? found->get<std::string>() : found->dump();
+}
+
+Json parsed(const std::string& body) {
+  auto json = parse_json(body);
+  VOUCH_ASSERT(json.has_value());
+  return std::move(*json);
+}
+
+void end_without_answer(HttpEnd& end, Transport transport, int curl_code, int sends) {
+  end.transport = transport;
+  end.curl_code = curl_code;
+  end.sends = sends;
+  end.detail = "simulated, libcurl's code " + std::to_string(curl_code);
+}
+
+void end_with_answer(HttpEnd& end, int status, std::string body) {
+  end.sends = 1;
+  end.status = status;
+  end.body = std::move(body);
+  end.content_type = "application/json";
+}
+
+Fate fate_in(Outage outage, Random& random) {
+  switch (outage) {
+    case Outage::refused:
+      return random.chance(0.8) ? Fate::refused : Fate::connect_slow;
+    case Outage::bad_gateway:
+      return Fate::same_error;
+    case Outage::silence:
+      return random.chance(0.5) ? Fate::swallowed : Fate::answer_lost;
+    case Outage::resets:
+      return random.chance(0.5) ? Fate::reset_before : Fate::half_answer;
+    case Outage::unauthorised:
+      return Fate::unauthorised;
+  }
+  return Fate::answered;
+}
+
+}  // namespace
+
+std::string key_of(const wire::HttpCall& call) {
+  constexpr std::string_view kKey = "Idempotency-Key: ";
+  for (const std::string& header : call.headers) {
+    if (header.starts_with(kKey)) return header.substr(kKey.size());
+  }
+  return {};
+}
+
+void ModelService::begin_outage(Outage kind, Instant until) {
+  outage_ = kind;
+  outage_until_ = until;
+}
+
+void ModelService::violation(std::string words) {
+  violations_.push_back(name_ + ": " + std::move(words));
+}
+
+Fate ModelService::draw_fate(Instant now) {
+  if (outage_ && now < outage_until_) return fate_in(*outage_, random_);
+  double drawn = random_.unit();
+  for (std::size_t fate = 1; fate < kFates; ++fate) {
+    if (drawn < faults[fate]) return static_cast<Fate>(fate);
+    drawn -= faults[fate];
+  }
+  return Fate::answered;
+}
+
+// FNV-1a: the same recipients for a seed, whatever the order of calls.
+bool ModelService::is_one_of(double share, std::string_view what,
+                             const std::string& recipient_id) const {
+  std::uint64_t hash = 1469598103934665603U;
+  for (const char c : std::string{what} + name_ + recipient_id) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211U;
+  }
+  return static_cast<double>(hash >> 40) < share * static_cast<double>(1U << 24);
+}
+
+void ModelService::watch(const wire::HttpCall& call, const std::string& key, Instant now) {
+  if (key.empty()) violation("a call without a key");
+  const auto [known, is_new] = bodies_.try_emplace(key, call.body);
+  if (!is_new && known->second != call.body) violation("another body under key " + key);
+  const Json body = parsed(call.body);
+  if (text_of(body, "request_id") != key) violation("key and request id differ: " + key);
+
+  starts_.push_back(now);
+  while (starts_.front() <= now - std::chrono::seconds{1}) starts_.pop_front();
+  if (static_cast<double>(starts_.size()) > limit + 1) violation("more calls than the limit");
+  for (const auto& [read, until] : holds_) {
+    if (now > read && now < until) violation("a call before Retry-After was over");
+  }
+  std::erase_if(holds_, [&](const auto& hold) { return hold.second <= now; });
+}
+
+std::shared_ptr<const Ending> ModelService::call(const wire::HttpCall& call, Instant now) {
+  ++calls_;
+  const std::string key = key_of(call);
+  watch(call, key, now);
+
+  auto ending = std::make_shared<Ending>();
+  ending->end.tag = call.tag;
+  const auto spread = static_cast<std::uint64_t>(Nanos{latency_max - latency_min}.count());
+  const Nanos latency = latency_min + Nanos{static_cast<std::int64_t>(random_.below(spread + 1))};
+  ending->at = now + latency;
+
+  const Fate fate = draw_fate(now);
+  switch (fate) {
+    case Fate::refused:
+    case Fate::connect_slow:
+    case Fate::tls_failed:
+    case Fate::swallowed:
+    case Fate::reset_before:
+      fail_to_arrive(fate, call, now, *ending);
+      break;
+    default: {
+      Visit visit{.arrives = now + latency / 2,
+                  .fate = fate,
+                  .key = key,
+                  .body = call.body,
+                  .caller = callers_,
+                  .ending = ending};
+      if (fate == Fate::late) {
+        visit.arrives = now + call.timeout +
+                        Nanos{static_cast<std::int64_t>(random_.below(
+                            static_cast<std::uint64_t>(Nanos{3 * call.timeout}.count())))};
+      }
+      if (fate == Fate::late || fate == Fate::answer_lost) {
+        end_without_answer(ending->end, Transport::timed_out, 28, 1);
+        ending->at = now + call.timeout;
+      }
+      visits_.push_back(std::move(visit));
+    }
+  }
+  ending->end.duration_us = (ending->at - now).count() / 1000;
+  return ending;
+}
+
+void ModelService::fail_to_arrive(Fate fate, const wire::HttpCall& call, Instant now,
+                                  Ending& ending) {
+  switch (fate) {
+    case Fate::refused:
+      return end_without_answer(ending.end, Transport::unreachable, 7, 0);
+    case Fate::tls_failed:
+      return end_without_answer(ending.end, Transport::tls, 35, 0);
+    case Fate::reset_before:
+      return end_without_answer(ending.end, Transport::broken, 56, 1);
+    case Fate::connect_slow:
+      ending.at = now + call.connect_timeout;
+      return end_without_answer(ending.end, Transport::timed_out, 28, 0);
+    default:
+      ending.at = now + call.timeout;
+      return end_without_answer(ending.end, Transport::timed_out, 28, 1);
+  }
+}
+
+Instant ModelService::next_event() const {
+  Instant next = Instant::max();
+  for (const Visit& visit : visits_) next = std::min(next, visit.arrives);
+  return next;
+}
+
+void ModelService::advance(Instant now) {
+  while (true) {
+    const auto first =
+        std::min_element(visits_.begin(), visits_.end(),
+                         [](const Visit& a, const Visit& b) { return a.arrives < b.arrives; });
+    if (first == visits_.end() || first->arrives > now) return;
+    Visit visit = std::move(*first);
+    visits_.erase(first);
+    arrive(visit);
+  }
+}
+
+void ModelService::arrive(Visit& visit) {
+  HttpEnd& end = visit.ending->end;
+  const bool carried = (visit.fate != Fate::error && visit.fate != Fate::same_error &&
+                        visit.fate != Fate::redirected) ||
+                       random_.chance(0.5);
+  switch (visit.fate) {
+    case Fate::too_many:
+      end_with_answer(end, 429, R"({"code":"too_many"})");
+      if (random_.chance(0.5)) {
+        const auto seconds = static_cast<std::int64_t>(1 + random_.below(2));
+        end.retry_after = std::to_string(seconds);
+        // The caller may have taken its answer a moment late, never early.
+        if (visit.caller == callers_) {
+          holds_.emplace_back(visit.ending->at + Millis{200},
+                              visit.ending->at + std::chrono::seconds{seconds});
+        }
+      }
+      return;
+    case Fate::unauthorised:
+      return end_with_answer(end, 401, R"({"code":"unauthorised"})");
+    default:
+      break;
+  }
+  const Answer answer = carried ? carry_out(visit) : Answer{};
+  if (visit.fate == Fate::answer_lost || visit.fate == Fate::late) return;
+  if (visit.fate == Fate::answered && slow_share > 0 && answer.busy_until > visit.ending->at) {
+    // Slower than the caller's patience or not: whichever comes first.
+    visit.ending->at = std::min(answer.busy_until, visit.ending->at + std::chrono::seconds{1});
+    if (answer.busy_until > visit.ending->at) {
+      return end_without_answer(end, Transport::timed_out, 28, 1);
+    }
+  }
+  end_with_answer(end, answer.status, answer.body);
+  if (visit.fate != Fate::answered) spoil(visit, end);
+}
+
+// Once a key, for as long as keys are kept.
+ModelService::Answer ModelService::carry_out(const Visit& visit) {
+  const Instant now = visit.arrives;
+  if (const auto known = answers_.find(visit.key); known != answers_.end()) {
+    if (now < known->second.busy_until) {
+      return {.status = 409, .body = R"({"code":"in_progress"})", .made = now, .busy_until = now};
+    }
+    if (now - known->second.made < key_lifetime) return known->second;
+    answers_.erase(known);
+  }
+  const Json body = parsed(visit.body);
+  const std::string recipient = text_of(body, "recipient_id");
+  if (is_one_of(exhaust_share, "exhaust", recipient)) {
+    return {.status = 429, .body = R"({"code":"too_many"})", .made = now, .busy_until = now};
+  }
+  if (is_one_of(broken_share, "broken", recipient)) {
+    return {.status = 500, .body = R"({"code":"broken"})", .made = now, .busy_until = now};
+  }
+  Answer answer{
+      .status = 422, .body = R"({"code":"not_eligible"})", .made = now, .busy_until = now};
+  if (!is_one_of(decline_share, "decline", recipient)) {
+    Execution execution{.request_id = visit.key,
+                        .recipient_id = recipient,
+                        .amount_minor = {},
+                        .reference = name_ + "-" + std::to_string(journal_.size() + 1)};
+    Json reply = {{"request_id", visit.key}, {"reference", execution.reference}};
+    if (body.contains("amount_minor")) {
+      execution.amount_minor = body["amount_minor"].get<std::int64_t>();
+      reply["amount_minor"] = body["amount_minor"];
+      reply["currency"] = body["currency"];
+    }
+    const auto [at, is_first] = journal_.emplace(visit.key, std::move(execution));
+    if (!is_first) violation("executed twice: " + visit.key);
+    answer.status = 201;
+    answer.body = reply.dump();
+    if (random_.chance(slow_share)) {
+      answer.busy_until = now + Millis{static_cast<std::int64_t>(random_.below(6000))};
+    }
+  }
+  answers_[visit.key] = answer;
+  return answer;
+}
+
+// What the faults make of the answer on its way back.
+void ModelService::spoil(const Visit& visit, HttpEnd& end) {
+  const auto without_answer = [&](Transport transport, int code, int sends) {
+    end.status = 0;
+    end.body.clear();
+    end.content_type.clear();
+    end_without_answer(end, transport, code, sends);
+  };
+  switch (visit.fate) {
+    case Fate::resend_stopped:
+      return without_answer(Transport::guard, 42, 2);
+    case Fate::resend_refused:
+      return without_answer(Transport::unreachable, 7, 1);
+    case Fate::half_answer:
+      return without_answer(Transport::broken, 18, 1);
+    case Fate::redirected:
+      return end_with_answer(end, 302, "");
+    case Fate::same_error:
+      return end_with_answer(end, 502, "<html>bad gateway</html>");
+    case Fate::error:
+      return end_with_answer(
+          end, random_.chance(0.5) ? 500 : 503,
+          R"({"code":"internal","trace":")" + std::to_string(random_.next()) + "\"}");
+    default:
+      break;
+  }
+  if (end.status != 201) return;  // wrong_answer of a refusal: let it be
+  Json reply = parsed(end.body);
+  switch (random_.below(6)) {
+    case 0:
+      end.body.resize(end.body.size() / 2);
+      return;
+    case 1:
+      end.content_type = "text/html";
+      return;
+    case 2:
+      reply["request_id"] = "somebody-elses";
+      break;
+    case 3:
+      reply.erase("reference");
+      break;
+    case 4:
+      reply["amount_minor"] = 7;
+      break;
+    default:
+      reply["currency"] = "XTS";
+      break;
+  }
+  // Without an amount the service may say of amounts what it likes.
+  end.body = reply.dump();
+}
+
+}  // namespace vouch::test

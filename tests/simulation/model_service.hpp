@@ -1,0 +1,151 @@
+// model_service.hpp: a coupon or balance service as its own journal knows it, with every fault we
+// have met or feared.
+//
+// It honours idempotency keys: one execution and one stored answer a key, for as long as keys are
+// kept.  What becomes of a call is drawn when it leaves the caller; whether it executes is decided
+// when it arrives, which may be long after the caller has given up, or died.
+//
+// The service watches its callers: another body under a known key, a call before Retry-After is
+// over, or more calls in a second than the limit are kept as violations.
+//
+// Threads: the simulation's only one.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/clock.hpp"
+#include "common/random.hpp"
+#include "common/wire/http_client.hpp"
+
+namespace vouch::test {
+
+// What may become of a call.
+enum class Fate : std::uint8_t {
+  answered,        // as a healthy service does
+  answer_lost,     // arrives, is carried out, and no answer ever comes
+  swallowed,       // never arrives, no answer
+  late,            // arrives only after the caller has given up
+  resend_stopped,  // carried out, connection closed; libcurl re-sends, the guard stops it
+  resend_refused,  // the same, and the listener is gone too: "could not connect" after one send
+  reset_before,    // connection reset, nothing was carried out
+  half_answer,     // carried out, the answer breaks off
+  refused,         // no connection
+  connect_slow,    // no connection within the time
+  tls_failed,
+  too_many,      // 429, with or without Retry-After
+  error,         // 5xx, carried out or not, never the same bytes twice
+  same_error,    // 5xx, carried out or not, always the same bytes
+  wrong_answer,  // carried out; the reply is malformed, about another id or another amount
+  redirected,    // carried out or not, and a 302
+  unauthorised,  // 401
+  count,
+};
+inline constexpr std::size_t kFates = static_cast<std::size_t>(Fate::count);
+
+// What ails the service as a whole, for a while.
+enum class Outage : std::uint8_t { refused, bad_gateway, silence, resets, unauthorised };
+
+// What a caller will learn of a call.
+struct Ending {
+  Instant at;  // when, by the caller's own time limit at the latest
+  wire::HttpEnd end;
+};
+
+struct Execution {
+  std::string request_id;
+  std::string recipient_id;
+  std::optional<std::int64_t> amount_minor;
+  std::string reference;
+};
+
+// What the call is known by: its Idempotency-Key.
+[[nodiscard]] std::string key_of(const wire::HttpCall& call);
+
+class ModelService {
+ public:
+  ModelService(std::string name, std::uint64_t seed) : name_{std::move(name)}, random_{seed} {}
+
+  // --- how it behaves; may be changed at any moment.
+  std::array<double, kFates> faults{};  // probabilities; what is left is `answered`
+  double& fault(Fate fate) { return faults[static_cast<std::size_t>(fate)]; }
+  Millis latency_min{2};
+  Millis latency_max{60};
+  double slow_share = 0;  // of the calls that are carried out, how many take seconds
+  Millis key_lifetime{std::chrono::hours{1}};
+  double decline_share = 0;  // of the recipients: refused, for ever the same ones
+  double exhaust_share = 0;  // of the recipients: always 429
+  double broken_share = 0;   // of the recipients: always the same 500, never carried out
+  double limit = 1e9;        // calls per second that nobody may exceed
+  void begin_outage(Outage kind, Instant until);
+
+  // --- what the world asks of it.
+  // A call leaves its caller.  The ending is complete once advance() has come to its time.
+  [[nodiscard]] std::shared_ptr<const Ending> call(const wire::HttpCall& call, Instant now);
+  void advance(Instant now);
+  [[nodiscard]] Instant next_event() const;
+  // The caller has died: what it was told to wait for is forgotten with it.
+  void caller_died() {
+    holds_.clear();
+    ++callers_;
+  }
+
+  // --- its journal.
+  [[nodiscard]] const std::map<std::string, Execution>& journal() const { return journal_; }
+  [[nodiscard]] bool executed(const std::string& request_id) const {
+    return journal_.contains(request_id);
+  }
+  [[nodiscard]] std::int64_t calls() const { return calls_; }
+  [[nodiscard]] const std::vector<std::string>& violations() const { return violations_; }
+  [[nodiscard]] const std::string& name() const { return name_; }
+
+ private:
+  // A call that is on its way to the service.
+  struct Visit {
+    Instant arrives;
+    Fate fate = Fate::answered;
+    std::string key;
+    std::string body;
+    int caller = 0;
+    std::shared_ptr<Ending> ending;
+  };
+  struct Answer {
+    int status = 0;
+    std::string body;
+    Instant made;
+    Instant busy_until;  // until then the execution is still going on
+  };
+
+  [[nodiscard]] Fate draw_fate(Instant now);
+  void watch(const wire::HttpCall& call, const std::string& key, Instant now);
+  void fail_to_arrive(Fate fate, const wire::HttpCall& call, Instant now, Ending& ending);
+  void arrive(Visit& visit);
+  [[nodiscard]] Answer carry_out(const Visit& visit);
+  void spoil(const Visit& visit, wire::HttpEnd& end);
+  [[nodiscard]] bool is_one_of(double share, std::string_view what,
+                               const std::string& recipient_id) const;
+  void violation(std::string words);
+
+  std::string name_;
+  SeededRandom random_;
+  std::optional<Outage> outage_;
+  Instant outage_until_{};
+  std::vector<Visit> visits_;
+  std::map<std::string, Answer> answers_;           // by key
+  std::map<std::string, std::string> bodies_;       // by key: the first one's
+  std::map<std::string, Execution> journal_;        // by request id
+  std::deque<Instant> starts_;                      // of the last second
+  std::vector<std::pair<Instant, Instant>> holds_;  // when it is read, until when it holds
+  int callers_ = 0;
+  std::int64_t calls_ = 0;
+  std::vector<std::string> violations_;
+};
+
+}  // namespace vouch::test

@@ -1,0 +1,193 @@
+// Goal: nobody gets two vouchers, nobody owed one is forgotten, and every total is true, whatever
+// the downstreams, the disk, the power and the operators do.  Method: see world.hpp.  Each seed is
+// one of eight kinds of bad luck.  A failing seed says its number; it is replayed by
+//     VOUCH_SIM_SEED=<seed> simulation_test
+// and VOUCH_SIM_SEEDS=<n> runs more than 200.
+#include <doctest/doctest.h>
+
+#include <iostream>
+
+#include "common/environment.hpp"
+#include "common/text.hpp"
+#include "tests/simulation/world.hpp"
+
+using namespace vouch;
+using namespace vouch::test;
+
+namespace {
+
+constexpr std::int64_t kSeeds = 200;
+
+struct Luck {
+  const char* name;
+  bool rows_must_not_end_unissued = false;  // nothing here is a reason to fail or hold a row
+};
+constexpr Luck kLucks[] = {
+    {"crashes", true},       {"network", false}, {"outages", true},   {"refusals", false},
+    {"wrong set-up", false}, {"disk", true},     {"operators", true}, {"everything", false},
+};
+
+void prepare(World& world, std::size_t luck) {
+  const bool everything = luck == 7;
+  for (ModelService* service : {&world.coupons, &world.balances}) {
+    service->fault(Fate::answer_lost) = 0.02;
+    if (luck == 1 || everything) {
+      for (const Fate fate : {Fate::answer_lost, Fate::swallowed, Fate::late, Fate::resend_stopped,
+                              Fate::resend_refused, Fate::reset_before, Fate::half_answer,
+                              Fate::refused, Fate::connect_slow, Fate::tls_failed, Fate::error,
+                              Fate::same_error, Fate::wrong_answer}) {
+        service->fault(fate) = everything ? 0.015 : 0.03;
+      }
+      service->slow_share = 0.05;
+    }
+    if (luck == 3 || everything) {
+      service->decline_share = 0.10;
+      service->exhaust_share = 0.03;
+      service->broken_share = 0.03;
+      service->fault(Fate::too_many) = 0.05;
+    }
+    if (luck == 4 || everything) {
+      service->fault(Fate::unauthorised) = 0.005;
+      service->fault(Fate::redirected) = 0.005;
+    }
+  }
+}
+
+WorldSettings settings_of(std::size_t luck, Random& random) {
+  WorldSettings settings;
+  settings.limit = 100.0 * static_cast<double>(1 + random.below(8));
+  Chaos& chaos = settings.chaos;
+  chaos.crashes = 2;
+  chaos.kills = 1;
+  chaos.reruns = 2;
+  switch (luck) {
+    case 0:
+      chaos = {.crashes = 6, .kills = 3, .stops = 1};
+      break;
+    case 2:
+      chaos.outages = 4;
+      break;
+    case 3:
+      chaos.reruns = 4;
+      settings.key_lifetime = Millis{30'000};
+      break;
+    case 4:
+      chaos.outages = 4;
+      chaos.setup_outages = true;
+      break;
+    case 5:
+      chaos.disk_failures = 4;
+      chaos.crashes = 3;
+      break;
+    case 6:
+      chaos = {.crashes = 1,
+               .stops = 2,
+               .pauses = 4,
+               .cancels = 2,
+               .service_pauses = 2,
+               .rate_changes = 3,
+               .reruns = 3};
+      break;
+    case 7:
+      settings.key_lifetime = Millis{30'000};
+      chaos = {.crashes = 3,
+               .kills = 1,
+               .disk_failures = 1,
+               .stops = 1,
+               .pauses = 2,
+               .cancels = 1,
+               .service_pauses = 1,
+               .rate_changes = 1,
+               .outages = 2,
+               .reruns = 2,
+               .setup_outages = true};
+      break;
+    default:
+      break;
+  }
+  return settings;
+}
+
+// Several jobs, lists that overlap, two or three items, and singles in between.
+void submit_jobs(World& world, Random& random) {
+  const auto in = [&](std::uint64_t from_ms, std::uint64_t to_ms) {
+    return world.clock.wall_now() +
+           Millis{static_cast<std::int64_t>(from_ms + random.below(to_ms - from_ms))};
+  };
+  const std::array specs = {
+      JobSpec{.campaign = kGift, .list = SampleLists::spring},
+      JobSpec{.campaign = kGift, .list = SampleLists::spring},
+      JobSpec{.campaign = kGift, .list = SampleLists::summer},
+      JobSpec{.campaign = kPair, .list = SampleLists::tiny},
+      JobSpec{.campaign = kPair, .list = SampleLists::spring},
+      JobSpec{.campaign = kOrders, .list = SampleLists::orders},
+      JobSpec{.campaign = kGift, .list = SampleLists::empty},
+  };
+  const std::size_t jobs = 3 + random.below(3);
+  for (std::size_t i = 0; i < jobs; ++i) {
+    JobSpec spec = specs[random.below(specs.size())];
+    if (random.chance(0.2)) spec.pilot = static_cast<std::int64_t>(1 + random.below(30));
+    if (random.chance(0.2)) spec.rate = 30 + 300 * random.unit();
+    if (random.chance(0.2)) spec.start_at = in(0, 2000);
+    if (random.chance(0.2)) spec.finish_by = in(500, 5000);
+    world.submit(spec);
+  }
+  const std::size_t singles = random.below(8);
+  for (std::size_t i = 0; i < singles; ++i) {
+    world.issue(kGift, static_cast<int>(random.below(200)));
+  }
+}
+
+struct Sums {
+  int lives = 0;
+  int recovered = 0;
+  std::int64_t calls = 0;
+  std::int64_t steps = 0;
+  std::map<std::string, int> happened;
+};
+
+void play(std::uint64_t seed, Sums& sums) {
+  const std::size_t luck = seed % std::size(kLucks);
+  INFO("seed ", seed, " (", kLucks[luck].name, "); replay: VOUCH_SIM_SEED=", seed);
+  SeededRandom random{seed * 7919};
+  World world{seed, settings_of(luck, random)};
+  world.other_traffic = true;
+  prepare(world, luck);
+  submit_jobs(world, random);
+  world.finish();
+  INFO("after ", world.counts.steps, " steps in ", world.counts.lives, " lives");
+  CHECK(world.problem() == "");
+  if (world.problem().empty() && kLucks[luck].rows_must_not_end_unissued) {
+    CHECK(world.audit().count(IssuanceState::failed) == 0);
+    CHECK(world.audit().count(IssuanceState::held) == 0);
+  }
+  sums.lives += world.counts.lives;
+  sums.recovered += world.counts.recovered;
+  sums.calls += world.coupons.calls() + world.balances.calls();
+  sums.steps += world.counts.steps;
+  for (const auto& [what, often] : world.counts.happened) sums.happened[what] += often;
+}
+
+std::optional<std::uint64_t> number_in(const char* variable) {
+  const auto text = environment(variable);
+  if (!text || text->empty()) return std::nullopt;
+  const auto number = parse_integer(*text);
+  REQUIRE_MESSAGE(number.has_value(), variable, " must be a number");
+  return static_cast<std::uint64_t>(*number);
+}
+
+}  // namespace
+
+TEST_CASE("simulation: one voucher each, none forgotten, whatever happens") {
+  Sums sums;
+  if (const auto seed = number_in("VOUCH_SIM_SEED")) {
+    play(*seed, sums);
+  } else {
+    const std::uint64_t seeds = number_in("VOUCH_SIM_SEEDS").value_or(kSeeds);
+    for (std::uint64_t i = 1; i <= seeds; ++i) play(i, sums);
+  }
+  std::cout << sums.calls << " calls, " << sums.lives << " lives, " << sums.recovered
+            << " rows put in doubt by restarts, " << sums.steps << " steps;";
+  for (const auto& [what, often] : sums.happened) std::cout << " " << what << " " << often << ";";
+  std::cout << "\n";
+}
