@@ -207,12 +207,15 @@ std::string event_json(const store::EventRow& event) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-Record details_of(const IssuanceView& view) {
+Record details_of(const IssuanceView& view, bool for_people) {
   Record record = summary_of(view);
   const store::IssuanceRow& row = view.row;
   record.push_back({"words", "Which means", words_of(row.state)});
   record.push_back({"downstream", "Downstream", view.downstream});
-  record.push_back({"occurrence", "Occurrence", static_cast<std::int64_t>(row.key.occurrence)});
+  // A year or a day is no quantity: people read 2026, not 2,026.
+  const auto occurrence = static_cast<std::int64_t>(row.key.occurrence);
+  record.push_back({"occurrence", "Occurrence",
+                    for_people ? Value{std::to_string(occurrence)} : Value{occurrence}});
   record.push_back({"round", "Round", int{row.round}});
   record.push_back({"strikes", "Strikes", row.strikes});
   record.push_back({"campaign_version", "Campaign version", row.campaign_version});
@@ -234,8 +237,8 @@ Result<int> show(Session& session, const ShowOptions& options) {
             RecipientDisplay::choose(session, options.reveal, "issuance " + options.id));
   VOUCH_TRY(IssuanceBook book, IssuanceBook::open(session, std::move(display)));
   VOUCH_TRY(const IssuanceView view, book.find(options.id));
-  Record record = details_of(view);
   Output& out = session.out();
+  Record record = details_of(view, out.is_for_people());
   if (!options.timeline) {
     VOUCH_CHECK(out.show(record));
     return 0;

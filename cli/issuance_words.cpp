@@ -69,12 +69,11 @@ std::string tried_words(const std::vector<store::EventRow>& history) {
 }
 
 std::string why_words(const store::IssuanceRow& row, const std::vector<store::EventRow>& history) {
-  if (history.empty()) {
-    return row.state == IssuanceState::sending
-               ? "its intent is durable, and no outcome has been recorded yet"
-               : "nothing has happened to it yet";
+  if (row.state == IssuanceState::sending) {
+    return "its intent is durable since " + when(row.intent) +
+           ", and the outcome of that call is not recorded yet";
   }
-  return words_of(history.front());
+  return history.empty() ? "nothing has happened to it yet" : words_of(history.front());
 }
 
 // What keeps the job from moving this issuance on; empty when nothing does.
@@ -123,6 +122,8 @@ std::string next_words(const store::IssuanceRow& row, const IssuanceFacts& facts
 
 std::string advice_words(const store::IssuanceRow& row, const IssuanceFacts& facts) {
   const bool open = !is_final(row.state) && row.state != IssuanceState::held;
+  if (open && !facts.blocks.empty())
+    return "resume or start what keeps it, when its reason is gone";
   if (open && !kept_by(facts).empty()) return facts.job_advice;
   switch (row.state) {
     case IssuanceState::held:

@@ -34,8 +34,15 @@ Result<int> change(Session& session, const ChangeOptions& options, const Words& 
   auto ordered = order(session, view, words.kind, arguments.dump(), options.order);
   if (!ordered) return within(view.id(), ordered.error());
   VOUCH_CHECK(board.refresh(view));
-  VOUCH_CHECK(session.out().changed("job", *ordered ? words.done : words.asked, summary_of(view),
-                                    session.dry_run()));
+  std::string done = *ordered ? words.done : words.asked;
+  // Told to be cancelled is not cancelled: calls that are out, and rows in doubt, keep it from it.
+  if (view.progress && !session.dry_run()) {
+    if (view.progress->state == JobState::cancelling) done = "is being cancelled";
+    if (view.progress->state == JobState::unsettled) {
+      done += ", but unsettled: rows are in doubt or held";
+    }
+  }
+  VOUCH_CHECK(session.out().changed("job", done, summary_of(view), session.dry_run()));
   return 0;
 }
 

@@ -217,6 +217,7 @@ TEST_CASE("explain: every state has its words, and what keeps an issuance comes 
   facts.blocks = {"the client shop is paused: stocktaking"};
   CHECK(explain(row_in(IssuanceState::waiting), {}, facts, from_ms(0)).next ==
         "it waits: the client shop is paused: stocktaking");
+  CHECK_FALSE(explain(row_in(IssuanceState::waiting), {}, facts, from_ms(0)).advice.empty());
   CHECK(explain(row_in(IssuanceState::issued), {}, facts, from_ms(0)).next ==
         "nothing: it is given");
 }
