@@ -183,7 +183,7 @@ release_stages() {
 
 # Only what has threads is worth the price of the thread sanitizer; the simulation has one.
 sanitizer_stages() {
-  local preset=$1 targets=(vouchd vouchctl vouch-sandbox tests-unit)
+  local preset=$1 targets=(vouchd vouchctl vouch-sandbox make-recipients tests-unit)
   [[ "$preset" == tsan ]] || targets=()
   build "$preset" "${targets[@]}" || return
   VOUCH_SIM_SEEDS=$(((seeds + 9) / 10))
