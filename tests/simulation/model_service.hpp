@@ -69,6 +69,9 @@ struct Execution {
 // What the call is known by: its Idempotency-Key.
 [[nodiscard]] std::string key_of(const wire::HttpCall& call);
 
+// Recipients whose id begins so are never declined, exhausted or broken.
+inline constexpr std::string_view kHealthy = "healthy-";
+
 class ModelService {
  public:
   ModelService(std::string name, std::uint64_t seed) : name_{std::move(name)}, random_{seed} {}

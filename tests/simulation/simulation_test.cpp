@@ -134,7 +134,7 @@ void submit_jobs(World& world, Random& random) {
   }
   const std::size_t singles = random.below(8);
   for (std::size_t i = 0; i < singles; ++i) {
-    world.issue(kGift, static_cast<int>(random.below(200)));
+    world.issue(kGift, "r" + std::to_string(random.below(200)));
   }
 }
 

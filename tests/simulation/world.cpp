@@ -8,6 +8,8 @@ namespace {
 constexpr std::string_view kLastEvent = "SELECT ifnull(max(seq), 0) FROM event";
 constexpr std::string_view kRowsPlanned = "SELECT ifnull(sum(rows_planned), 0) FROM job_range";
 
+constexpr std::string_view kOpenRows = "SELECT count(*) FROM issuance WHERE state < 4";
+
 constexpr int kRestartsMax = 50;
 constexpr std::int64_t kBalanceEvery = 16;  // commits
 // Rounds that are due at once and find nothing to do: more of them in a row are a spin.
@@ -20,7 +22,8 @@ World::World(std::uint64_t seed, const WorldSettings& settings)
       vfs{random.next()},
       coupons{"coupons", random.next()},
       balances{"balances", random.next()},
-      settings_{settings} {
+      settings_{settings},
+      has_chaos_{!settings.chaos.none_left()} {
   define();
   start_life();
 }
@@ -202,7 +205,7 @@ void World::let_time_pass(Nanos how_much) {
 
 Instant World::due_of(Actor actor) const {
   if (actor == engine) return std::min(due_[engine], life_->client.next_end());
-  if (actor == chaos && (calm_ || draining_)) return Instant::max();
+  if (actor == chaos && (!has_chaos_ || calm_ || draining_)) return Instant::max();
   return due_[actor];
 }
 
@@ -354,11 +357,11 @@ void World::check_commit() {
 }
 
 bool World::settled() {
-  if (!life_->writer.idle() || life_->client.out() > 0 || life_->ready.depth() > 0) return false;
   for (const Command& command : commands_) {
-    if (command.answer.empty()) return false;
+    if (command.answer.empty() && command.job != campaign_ids_[kTraffic]) return false;
   }
   for (const AuditedJob& job : audit_->jobs()) {
+    if (job.id == campaign_ids_[kTraffic]) continue;
     const bool single = job.kind == static_cast<int>(data::JobKind::single);
     const bool at_rest = is_over(job.state) || single || job.state == JobState::unsettled;
     if (!at_rest || job.open() > 0) return false;
@@ -368,6 +371,12 @@ bool World::settled() {
 
 bool World::finish() {
   if (!run_until([this] { return calm_ && settled(); })) return false;
+  other_traffic = false;
+  if (!run_until([this] {
+        return audit_->number(kOpenRows) == 0 && life_->writer.idle() && life_->client.out() == 0;
+      })) {
+    return false;
+  }
   run_for(settings_.timeout * 5);  // late arrivals
   check_everything();
   return problem_.empty();

@@ -31,11 +31,13 @@
 namespace vouch::test {
 
 // Each item has its own downstream; amounts stand in the list.
-inline constexpr std::size_t kGift = 0;    // once per campaign: coupon, balance
-inline constexpr std::size_t kPair = 1;    // once per job: two items on the coupon service
-inline constexpr std::size_t kOrders = 2;  // once per order_no: balance
+inline constexpr std::size_t kGift = 0;     // once per campaign: coupon, balance
+inline constexpr std::size_t kPair = 1;     // once per job: two items on the coupon service
+inline constexpr std::size_t kOrders = 2;   // once per order_no: balance
+inline constexpr std::size_t kTraffic = 3;  // singles for healthy recipients: coupon, balance
 
-// How often what happens, over a run.
+// How often what happens, over a run; when all of it has happened, calm() follows.  Without any,
+// nothing happens by itself.
 struct Chaos {
   int crashes = 0;        // power cuts, at any moment or in the middle of a write
   int kills = 0;          // kill -9
@@ -48,6 +50,12 @@ struct Chaos {
   int outages = 0;
   int reruns = 0;
   bool setup_outages = false;  // wrong credentials for a while
+
+  [[nodiscard]] bool none_left() const {
+    return crashes + kills + disk_failures + stops + pauses + cancels + service_pauses +
+               rate_changes + outages ==
+           0;
+  }
 };
 
 struct WorldSettings {
@@ -85,7 +93,7 @@ class World {
   // --- what operators do; carried out by the next rounds of the daemon.
   ObjectId submit(JobSpec spec);
   void change(ObjectId job, data::JobAction action, bool settle_by_repeat = false);
-  void issue(std::size_t campaign, int recipient);  // "r<recipient>"
+  void issue(std::size_t campaign, const std::string& recipient_id);
   void pause_service(std::size_t which, bool paused);
   void set_limit(std::size_t which, double limit);
 
@@ -119,7 +127,7 @@ class World {
   ModelService coupons;
   ModelService balances;
   bool restarts_by_itself = true;  // after a failure of its store
-  bool other_traffic = false;      // once calm: a single every second, until all jobs are over
+  bool other_traffic = false;      // a single every second, until all jobs are over
 
   struct Counts {
     int lives = 0;
@@ -208,6 +216,7 @@ class World {
   bool definitions_changed_ = true;
   Instant next_single_{};
   Instant next_nudge_{};
+  bool has_chaos_ = false;
   bool calm_ = false;
   bool draining_ = false;
   bool disk_is_broken_ = false;  // a fault may strike

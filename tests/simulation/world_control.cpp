@@ -36,7 +36,9 @@ void World::define() {
                {item(0, "coupon", "coupons", none), item(1, "credit", "balances", column)}),
       campaign("pair", plan::OncePer::job,
                {item(0, "coupon", "coupons", fixed), item(1, "badge", "coupons", none)}),
-      campaign("orders", plan::OncePer::column, {item(0, "credit", "balances", column)})};
+      campaign("orders", plan::OncePer::column, {item(0, "credit", "balances", column)}),
+      campaign("traffic", plan::OncePer::campaign,
+               {item(0, "coupon", "coupons", none), item(1, "credit", "balances", fixed)})};
   for (std::size_t i = 0; i < campaigns_.size(); ++i) {
     campaign_ids_.push_back(new_object_id(random));
   }
@@ -48,6 +50,11 @@ void World::define() {
     definition.connect_timeout = settings_.timeout / 5;
     definition.key_lifetime = settings_.key_lifetime;
     definition.in_flight_max = 32;
+    definition.outcomes = {{.status_min = 422,
+                            .status_max = 422,
+                            .pointer = "/code",
+                            .value = "not_eligible",
+                            .outcome = Outcome::declined}};
     service->key_lifetime = settings_.key_lifetime;
     service->limit = settings_.limit;
     downstreams_.push_back(
@@ -103,14 +110,13 @@ void World::change(ObjectId job, data::JobAction action, bool settle_by_repeat) 
   add_command({.id = 0, .what = std::move(change), .job = job, .given = false, .answer = {}});
 }
 
-void World::issue(std::size_t campaign, int recipient) {
-  const std::string id = "r" + std::to_string(recipient);
+void World::issue(std::size_t campaign, const std::string& recipient_id) {
   strategy::SingleRequest request{.command = 0,
                                   .job = {},
-                                  .recipient = RecipientKeys{kRecipientSecret}.of(id),
+                                  .recipient = RecipientKeys{kRecipientSecret}.of(recipient_id),
                                   .occurrence = 0,
-                                  .recipient_id = id,
-                                  .amounts = {{"amount", 100 + recipient}}};
+                                  .recipient_id = recipient_id,
+                                  .amounts = {{"amount", 250}}};
   request.job.campaign_id = campaign_ids_[campaign];
   add_command({.id = 0,
                .what = std::move(request),
@@ -182,6 +188,12 @@ void World::run_control() {
   known_jobs_ = std::move(*jobs);
   take_answers();
   give_commands();
+  // Without it a row that fails at the tail of a job cannot be told from an outage, and waits
+  // until its key is too old.
+  if (other_traffic && clock.now() >= next_single_ && !settled()) {
+    next_single_ = clock.now() + Millis{1000};
+    issue(kTraffic, std::string{kHealthy} + std::to_string(commands_.size()));
+  }
   if (calm_ && clock.now() >= next_nudge_) {
     next_nudge_ = clock.now() + Millis{250};
     nudge_jobs();
@@ -226,12 +238,6 @@ void World::give_commands() {
 
 // Operators who want to see every job at its end.
 void World::nudge_jobs() {
-  // Without it a row that fails at the tail of a job cannot be told from an outage, and waits
-  // until its key is too old.
-  if (other_traffic && clock.now() >= next_single_ && !settled()) {
-    next_single_ = clock.now() + Millis{1000};
-    issue(kGift, 10'000 + static_cast<int>(commands_.size()));
-  }
   for (const AuditedJob& job : audit_->jobs()) {
     if (has_open_command(job.id)) continue;
     const bool by_people =

@@ -1,0 +1,331 @@
+// Goal: the bad days that operators ask about, one by one.  Method: the world of the simulation,
+// without chance where the story needs none.
+#include <doctest/doctest.h>
+
+#include "tests/simulation/world.hpp"
+
+using namespace vouch;
+using namespace vouch::test;
+using data::JobAction;
+
+namespace {
+
+constexpr auto kIssued = IssuanceState::issued;
+
+std::int64_t calls_of(const World& world) {
+  return world.coupons.calls() + world.balances.calls();
+}
+
+// True when it came to that; else what kept it stands in the test's output.
+bool comes_to(World& world, const std::function<bool()>& done) {
+  const bool came = world.run_until(done);
+  CHECK(world.problem() == "");
+  return came;
+}
+
+bool run_until_calls(World& world, std::int64_t calls) {
+  return comes_to(world, [&] { return calls_of(world) >= calls; });
+}
+
+bool run_until_state(World& world, ObjectId job, JobState state) {
+  return comes_to(world, [&] { return world.job(job).state == state; });
+}
+
+// The service's own times, looked at less often: hours pass in a moment.
+WorldSettings patient() {
+  WorldSettings settings;
+  settings.engine = {.retry = {}, .breaker = {}, .idle_poll = Millis{2'000}};
+  settings.intake = {.poll = Millis{2'000}, .idle_poll = Millis{2'000}};
+  settings.control_poll = Millis{2'000};
+  settings.timeout = Millis{10'000};
+  settings.key_lifetime = std::chrono::hours{24};
+  return settings;
+}
+
+}  // namespace
+
+TEST_CASE("scenario: the ledger's disk fails at any moment: nothing starts, nothing is lost") {
+  struct Case {
+    const char* name;
+    FaultRule rule;
+  };
+  const Case cases[] = {
+      {"full", {.fault = Fault::disk_full, .suffix = {}}},
+      {"EIO on a write", {.fault = Fault::write_error, .suffix = {}}},
+      {"EIO on one write", {.fault = Fault::write_error, .times = 1, .suffix = {}}},
+      {"EIO on fsync", {.fault = Fault::sync_error, .suffix = {}}},
+      {"EIO on one fsync", {.fault = Fault::sync_error, .times = 1, .suffix = {}}},
+  };
+  for (const Case& c : cases) {
+    for (const std::int64_t after : {0, 1, 2, 7, 15}) {
+      INFO(c.name, " after ", after, " operations");
+      World world{static_cast<std::uint64_t>(after) + 1, {}};
+      world.restarts_by_itself = false;
+      world.coupons.fault(Fate::answer_lost) = 0.05;
+      world.submit({.campaign = kGift, .list = SampleLists::spring});
+      REQUIRE(run_until_calls(world, 20));
+      FaultRule rule = c.rule;
+      rule.after = after;
+      world.vfs.fail(rule);
+      REQUIRE(world.run_until([&] { return !world.store_ok(); }));
+      const std::int64_t calls = calls_of(world);
+      world.run_for(Millis{3'000});
+      CHECK(calls_of(world) == calls);
+      CHECK(world.life().client.out() == 0);
+      world.mend_store();
+      world.calm();
+      world.finish();
+      CHECK(world.problem() == "");
+      CHECK(world.audit().count(kIssued) == 140);
+    }
+  }
+}
+
+TEST_CASE("scenario: hours without the downstream cost time, and no row") {
+  struct Case {
+    const char* name;
+    Outage outage;
+  };
+  for (const Case& c : {Case{"refused", Outage::refused}, Case{"502", Outage::bad_gateway},
+                        Case{"silence", Outage::silence}, Case{"resets", Outage::resets}}) {
+    INFO(c.name);
+    World world{7, patient()};
+    world.coupons.latency_max = Millis{900};  // calls from before the outage end well in it
+    const ObjectId job = world.submit({.campaign = kGift, .list = SampleLists::many});
+    REQUIRE(run_until_calls(world, 100));
+    constexpr Millis kOutage = std::chrono::hours{6};
+    world.coupons.begin_outage(c.outage, world.clock.now() + kOutage);
+    world.balances.begin_outage(c.outage, world.clock.now() + kOutage);
+    world.run_for(kOutage);
+    CHECK(world.job(job).state == JobState::running);
+    const std::int64_t calls = calls_of(world);
+    CHECK(calls < 2'000);  // a call a minute and downstream, not a flood
+    const Instant back = world.clock.now();
+    REQUIRE(run_until_state(world, job, JobState::done));
+    CHECK(world.clock.now() - back < std::chrono::minutes{5});
+    world.calm();
+    world.finish();
+    CHECK(world.problem() == "");
+    CHECK(world.audit().count(kIssued) == 400);
+  }
+}
+
+TEST_CASE("scenario: one downstream is away for long, and its neighbour's doubt is settled") {
+  WorldSettings settings;
+  settings.key_lifetime = std::chrono::minutes{5};
+  World world{3, settings};
+  world.balances.fault(Fate::answer_lost) = 0.3;
+  world.submit({.campaign = kGift, .list = SampleLists::many});
+  REQUIRE(run_until_calls(world, 60));
+  world.coupons.begin_outage(Outage::refused, world.clock.now() + std::chrono::minutes{10});
+  world.calm();
+  world.finish();
+  CHECK(world.problem() == "");
+  CHECK(world.audit().count(kIssued) == 400);
+}
+
+TEST_CASE("scenario: recipients who always fail are held, and keep nobody else waiting") {
+  World world{5, {}};
+  world.coupons.broken_share = 0.3;
+  const ObjectId job = world.submit({.campaign = kPair, .list = SampleLists::many});
+  REQUIRE(run_until_calls(world, 10));
+  const Instant begun = world.clock.now();
+  world.other_traffic = true;
+  world.calm();
+  REQUIRE(run_until_state(world, job, JobState::unsettled));
+  CHECK(world.clock.now() - begun < std::chrono::minutes{2});
+  world.finish();
+  CHECK(world.problem() == "");
+  const AuditedJob end = world.job(job);
+  CHECK(end.count(IssuanceState::held) > 80);
+  CHECK(end.count(IssuanceState::held) + end.count(kIssued) == 400);
+}
+
+TEST_CASE("scenario: declined, failed and expired rows are run again, with crashes: once each") {
+  for (const std::uint64_t seed : {1U, 2U, 3U}) {
+    INFO("seed ", seed);
+    World world{seed, {}};
+    const auto run = [&](JobSpec spec) {
+      spec.campaign = kPair;
+      spec.list = SampleLists::many;
+      const ObjectId job = world.submit(spec);
+      REQUIRE(run_until_state(world, job, JobState::done));
+      return job;
+    };
+    world.other_traffic = true;
+    world.coupons.decline_share = 0.6;
+    const ObjectId declined = run({});
+    world.coupons.decline_share = 0;
+    world.coupons.exhaust_share = 0.6;
+    const ObjectId failed = run({});
+    world.coupons.exhaust_share = 0;
+    const ObjectId expired = run({.finish_by = world.clock.wall_now() + Millis{200}});
+    CHECK(world.job(declined).count(IssuanceState::declined) >= 200);
+    CHECK(world.job(failed).count(IssuanceState::failed) >= 200);
+    CHECK(world.job(expired).count(IssuanceState::expired) >= 200);
+
+    for (const ObjectId job : {declined, failed, expired}) {
+      const ObjectId again =
+          world.submit({.campaign = kPair,
+                        .list = SampleLists::many,
+                        .rerun_of = job,
+                        .rerun_states = {IssuanceState::declined, IssuanceState::failed,
+                                         IssuanceState::expired}});
+      for (int i = 0; i < 4; ++i) {
+        world.run_for(Millis{static_cast<std::int64_t>(20 + world.random.below(300))});
+        if (i % 2 == 0) {
+          world.crash();
+        } else {
+          world.kill();
+        }
+      }
+      REQUIRE(run_until_state(world, again, JobState::done));
+    }
+    world.calm();
+    world.finish();
+    CHECK(world.problem() == "");
+    std::int64_t issued = 0;
+    for (const AuditedJob& job : world.audit().jobs()) {
+      const bool single = job.kind == static_cast<int>(data::JobKind::single);
+      if (!single) issued += job.count(kIssued);
+    }
+    CHECK(issued == 1'200);
+  }
+}
+
+namespace {
+
+// How a job is brought to its end, and what that is.
+struct Stop {
+  const char* name;
+  std::vector<Outage> outage;  // on both downstreams, from the middle of the job on
+  bool pause = false;
+  bool cancel = false;
+  bool settle = false;
+  bool crash = false;
+  bool deadline = false;
+  std::optional<std::int64_t> pilot{};
+  JobState end = JobState::done;  // before anybody wishes otherwise
+};
+
+const Stop kStops[] = {
+    {.name = "cancelled while it runs", .outage = {}, .cancel = true, .end = JobState::cancelled},
+    {.name = "cancelled while paused",
+     .outage = {},
+     .pause = true,
+     .cancel = true,
+     .end = JobState::cancelled},
+    {.name = "cancelled with doubt",
+     .outage = {Outage::silence},
+     .cancel = true,
+     .end = JobState::unsettled},
+    {.name = "cancelled with doubt, which is to be repeated",
+     .outage = {Outage::silence},
+     .cancel = true,
+     .settle = true,
+     .end = JobState::cancelled},
+    {.name = "cancelled with doubt, and a crash",
+     .outage = {Outage::silence},
+     .cancel = true,
+     .settle = true,
+     .crash = true,
+     .end = JobState::cancelled},
+    {.name = "cancelled while credentials are wrong",
+     .outage = {Outage::unauthorised},
+     .cancel = true,
+     .end = JobState::cancelled},
+    {.name = "cancelled with doubt, then wrong credentials",
+     .outage = {Outage::silence, Outage::unauthorised},
+     .cancel = true,
+     .settle = true,
+     .end = JobState::cancelled},
+    {.name = "wrong credentials for a while", .outage = {Outage::unauthorised}},
+    {.name = "deadline while credentials are wrong",
+     .outage = {Outage::unauthorised},
+     .deadline = true},
+    {.name = "deadline with doubt", .outage = {Outage::silence}, .deadline = true},
+    {.name = "deadline with doubt, and a crash",
+     .outage = {Outage::silence},
+     .crash = true,
+     .deadline = true},
+    {.name = "cancelled as a pilot",
+     .outage = {},
+     .cancel = true,
+     .pilot = 10,
+     .end = JobState::cancelled},
+};
+
+void run_to_its_end(const Stop& stop) {
+  INFO(stop.name);
+  World world{11, {}};
+  JobSpec spec{.campaign = kGift, .list = SampleLists::many, .pilot = stop.pilot};
+  if (stop.deadline) spec.finish_by = world.clock.wall_now() + Millis{2'500};
+  const ObjectId job = world.submit(spec);
+  REQUIRE(run_until_calls(world, 15));
+  for (const Outage outage : stop.outage) {
+    world.coupons.begin_outage(outage, world.clock.now() + Millis{6'000});
+    world.balances.begin_outage(outage, world.clock.now() + Millis{6'000});
+    world.run_for(Millis{1'500});
+  }
+  if (stop.pause) world.change(job, JobAction::pause);
+  if (stop.pause) world.run_for(Millis{300});
+  if (stop.cancel) world.change(job, JobAction::cancel, stop.settle);
+  world.run_for(Millis{100});
+  if (stop.crash) world.crash();
+  CHECK(run_until_state(world, job, stop.end));
+  if (stop.cancel) CHECK(world.job(job).count(kIssued) < 400);
+  world.calm();
+  world.finish();
+  CHECK(world.problem() == "");
+}
+
+}  // namespace
+
+TEST_CASE("scenario: a job comes to its end from wherever it is stopped") {
+  for (const Stop& stop : kStops) run_to_its_end(stop);
+}
+
+TEST_CASE("scenario: a job that is paused before its time waits for it again") {
+  World world{13, {}};
+  const WallTime start = world.clock.wall_now() + Millis{5'000};
+  const ObjectId job =
+      world.submit({.campaign = kGift, .list = SampleLists::spring, .start_at = start});
+  world.run_for(Millis{500});
+  world.change(job, JobAction::pause);
+  world.run_for(Millis{500});
+  world.change(job, JobAction::resume);
+  world.run_for(Millis{500});
+  CHECK(world.job(job).state == JobState::scheduled);
+  CHECK(calls_of(world) == 0);
+  REQUIRE(run_until_state(world, job, JobState::done));
+  CHECK(world.clock.wall_now() > start);
+}
+
+TEST_CASE("scenario: a stop with healthy downstreams leaves no doubt") {
+  World world{17, {}};
+  world.submit({.campaign = kGift, .list = SampleLists::many});
+  for (int i = 0; i < 5; ++i) {
+    REQUIRE(run_until_calls(world, 50 * (i + 1)));
+    world.stop();
+  }
+  CHECK(world.counts.recovered == 0);
+  CHECK(world.audit().count(IssuanceState::in_doubt) == 0);
+  world.calm();
+  world.finish();
+  CHECK(world.problem() == "");
+  CHECK(calls_of(world) == 400);
+}
+
+TEST_CASE("scenario: the same list twice, and lists that overlap, issue nothing twice") {
+  World world{19, {}};
+  const ObjectId first = world.submit({.campaign = kGift, .list = SampleLists::spring});
+  const ObjectId second = world.submit({.campaign = kGift, .list = SampleLists::spring});
+  const ObjectId third = world.submit({.campaign = kGift, .list = SampleLists::summer});
+  world.issue(kGift, "r36");
+  world.calm();
+  world.finish();
+  CHECK(world.problem() == "");
+  CHECK(world.coupons.journal().size() == 85);
+  CHECK(world.balances.journal().size() == 85);
+  for (const ObjectId job : {first, second, third}) CHECK(world.job(job).state == JobState::done);
+}
