@@ -1,5 +1,6 @@
 // vouchctl issuance list, show, explain: what has become of vouchers that are owed.
 #include <algorithm>
+#include <functional>
 
 #include "cli/commands.hpp"
 #include "cli/issuance_create.hpp"
@@ -23,19 +24,24 @@ struct ListOptions {
   bool reveal = false;
 };
 
-// Reads what is asked for page after page, up to a limit, and knows where to go on.
+// Reads what is asked for page after page, prints each before it reads the next, and knows where
+// to go on when a limit is reached.
 class Reader {
  public:
-  Reader(IssuanceBook& book, std::int64_t limit) : book_{book}, limit_{limit} {}
+  using Emit = std::function<Result<void>(store::IssuanceRow)>;
+  Reader(IssuanceBook& book, std::int64_t limit, Emit emit)
+      : book_{book}, limit_{limit}, emit_{std::move(emit)} {}
 
   // False when the limit is reached.
-  bool take(std::vector<store::IssuanceRow>& rows) {
+  [[nodiscard]] Result<bool> take(std::vector<store::IssuanceRow>& rows) {
     for (store::IssuanceRow& row : rows) {
-      if (limit_ != 0 && static_cast<std::int64_t>(found_.size()) == limit_) {
+      if (limit_ != 0 && count_ == limit_) {
         has_more_ = true;
         return false;
       }
-      found_.push_back(std::move(row));
+      ++count_;
+      last_ = format_request_id(row.key, row.round);
+      VOUCH_CHECK(emit_(std::move(row)));
     }
     return true;
   }
@@ -45,24 +51,29 @@ class Reader {
       VOUCH_TRY(auto rows, book_.ledger().unissued(job, state, after));
       const bool last = static_cast<int>(rows.size()) < store::kPageRows;
       if (!rows.empty()) after = rows.back().key;
-      if (!take(rows) || last) return {};
+      VOUCH_TRY(const bool more_wanted, take(rows));
+      if (!more_wanted || last) return {};
     }
   }
   [[nodiscard]] Result<void> by_campaign(ObjectId campaign, const store::LedgerView::Filter& filter,
                                          std::optional<IssuanceKey> after) {
     while (true) {
       VOUCH_TRY(auto page, book_.ledger().page(campaign, after, filter));
-      if (!take(page.rows) || !page.next_after) return {};
+      VOUCH_TRY(const bool more_wanted, take(page.rows));
+      if (!more_wanted || !page.next_after) return {};
       after = page.next_after;
     }
   }
-  [[nodiscard]] std::vector<store::IssuanceRow>& found() { return found_; }
   [[nodiscard]] bool has_more() const { return has_more_; }
+  // The id of the last row printed.
+  [[nodiscard]] const std::string& last() const { return last_; }
 
  private:
   IssuanceBook& book_;
   std::int64_t limit_;
-  std::vector<store::IssuanceRow> found_;
+  Emit emit_;
+  std::int64_t count_ = 0;
+  std::string last_;
   bool has_more_ = false;
 };
 
@@ -121,7 +132,8 @@ Result<void> of_recipient(Session& session, IssuanceBook& book, const Wanted& wa
       return (wanted.job != 0 && row.job != wanted.job) ||
              (wanted.state && row.state != *wanted.state);
     });
-    if (!reader.take(rows)) return {};
+    VOUCH_TRY(const bool more_wanted, reader.take(rows));
+    if (!more_wanted) return {};
   }
   return {};
 }
@@ -136,8 +148,7 @@ Result<void> read(Session& session, IssuanceBook& book, const Wanted& wanted, Re
     // All that are due have been seen: no need to walk through the campaign.
     if (static_cast<int>(rows.size()) < store::kPageRows) {
       std::erase_if(rows, [&](const auto& row) { return row.state != *wanted.state; });
-      (void)reader.take(rows);
-      return {};
+      return reader.take(rows).map([](bool) {});
     }
   }
   return reader.by_campaign(wanted.campaign, {.job = wanted.job, .state = wanted.state},
@@ -149,18 +160,17 @@ Result<int> list(Session& session, const ListOptions& options) {
   VOUCH_TRY(RecipientDisplay display,
             RecipientDisplay::choose(session, options.reveal, "issuance list"));
   VOUCH_TRY(IssuanceBook book, IssuanceBook::open(session, std::move(display)));
-  Reader reader{book, options.limit.value_or(kLimitUsual)};
-  VOUCH_CHECK(read(session, book, wanted, reader));
   VOUCH_TRY(Listing listing, session.out().list(columns_of(summary_of(IssuanceView{}))));
-  for (store::IssuanceRow& row : reader.found()) {
-    VOUCH_TRY(const IssuanceView view, book.view_of(std::move(row)));
-    listing.row(values_of(summary_of(view)));
-  }
+  Reader reader{book, options.limit.value_or(kLimitUsual),
+                [&](store::IssuanceRow row) -> Result<void> {
+                  VOUCH_TRY(const IssuanceView view, book.view_of(std::move(row)));
+                  listing.row(values_of(summary_of(view)));
+                  return {};
+                }};
+  VOUCH_CHECK(read(session, book, wanted, reader));
   listing.end("no such issuance");
   if (reader.has_more()) {
-    const store::IssuanceRow& last = reader.found().back();
-    session.out().note("there are more: --after " + format_request_id(last.key, last.round) +
-                       ", or a larger --limit");
+    session.out().note("there are more: --after " + reader.last() + ", or a larger --limit");
   }
   return 0;
 }
