@@ -41,7 +41,7 @@ Result<std::unique_ptr<Daemon>> Daemon::open(const Config& config, const Clock& 
   VOUCH_TRY(store::ControlStore control, store::ControlStore::open(paths));
   const std::string folder = paths.ledger_folder(config.instance);
   VOUCH_CHECK(make_ledger_folder(folder));
-  VOUCH_TRY(data::InstanceLock lock, data::InstanceLock::take(folder));
+  VOUCH_TRY(data::InstanceLock lock, data::InstanceLock::take(folder, clock));
   const std::string path = paths.ledger_db(config.instance);
   VOUCH_TRY(store::Database ledger, data::open_ledger(path, clock.wall_now(), random));
   VOUCH_TRY(std::string id, data::ledger_id(ledger));

@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <filesystem>
 
 #include "common/json.hpp"
@@ -32,6 +34,9 @@ constexpr const char* kWriterPragmas = R"sql(
 constexpr int kWriterCacheKib = 8192;
 constexpr int kReaderCacheKib = 1024;
 
+constexpr Millis kLockPatience{1'000};
+constexpr Millis kLockTryEvery{20};
+
 // After a failed fsync the system shows bytes that it will never write (Linux takes them for
 // clean).  A daemon that was stopped by one and goes on behind such bytes would lose, at the next
 // power cut, everything it commits.  So each start copies the WAL into the database and begins a
@@ -45,23 +50,32 @@ Result<void> begin_new_wal(store::Database& ledger, WallTime now) {
       .run();
 }
 
+std::string holder_of(int lock_fd) {
+  std::array<char, 32> pid{};
+  const ssize_t n = pread(lock_fd, pid.data(), pid.size() - 1, 0);
+  return n > 0 ? std::string{trim_blanks({pid.data(), std::size_t(n)})} : "?";
+}
+
 }  // namespace
 
 InstanceLock::~InstanceLock() {
   if (fd_ >= 0) close(fd_);
 }
 
-Result<InstanceLock> InstanceLock::take(const std::string& folder) {
+Result<InstanceLock> InstanceLock::take(const std::string& folder, const Clock& clock) {
   const std::string path = folder + "/vouchd.lock";
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
   if (fd < 0) return store::errno_error(path, "open");
   InstanceLock lock{fd};
-  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    std::array<char, 32> pid{};
-    const ssize_t n = pread(fd, pid.data(), pid.size() - 1, 0);
-    const std::string holder = n > 0 ? std::string{trim_blanks({pid.data(), std::size_t(n)})} : "?";
-    return fail(Errc::locked, path + " is held by a running vouchd, pid " + holder,
-                "stop that one first; one instance has one daemon");
+  const Instant deadline = clock.now() + kLockPatience;
+  while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return store::errno_error(path, "lock");
+    const Instant now = clock.now();
+    if (now >= deadline) {
+      return fail(Errc::locked, path + " is held by a running vouchd, pid " + holder_of(fd),
+                  "stop that one first, or give this one another --instance");
+    }
+    sleep_until(clock, std::min(deadline, now + kLockTryEvery));
   }
   const std::string pid = std::to_string(getpid()) + "\n";
   if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0) {

@@ -27,8 +27,9 @@ namespace vouch::data {
 // database file by hand would drop SQLite's locks).
 class InstanceLock {
  public:
-  // Errc::locked, naming the holder's pid, when another daemon has it.
-  [[nodiscard]] static Result<InstanceLock> take(const std::string& folder);
+  // Tries for a second, since vouchctl takes a shared lock for a moment to see whether a daemon
+  // runs.  Errc::locked, naming the holder's pid, when another daemon has it.
+  [[nodiscard]] static Result<InstanceLock> take(const std::string& folder, const Clock& clock);
   InstanceLock(InstanceLock&& other) noexcept : fd_{std::exchange(other.fd_, -1)} {}
   InstanceLock& operator=(InstanceLock&&) = delete;
   ~InstanceLock();

@@ -1,0 +1,58 @@
+// Goal: two daemons never run on one ledger, and a look at the lock keeps none from starting.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "daemon/data/ledger_file.hpp"
+#include "tests/support/temporary_folder.hpp"
+
+using namespace vouch;
+
+namespace {
+
+// Each look at the clock costs half a second; at the one given, whoever holds the lock lets go.
+class HurriedClock final : public Clock {
+ public:
+  explicit HurriedClock(int fd, int release_at) : fd_{fd}, release_at_{release_at} {}
+  [[nodiscard]] Instant now() const override {
+    if (++looks_ == release_at_) flock(fd_, LOCK_UN);
+    return Instant{std::chrono::milliseconds{500} * looks_};
+  }
+  [[nodiscard]] WallTime wall_now() const override { return {}; }
+
+ private:
+  int fd_;
+  int release_at_;
+  mutable int looks_ = 0;
+};
+
+struct Holder {
+  explicit Holder(const std::string& folder, int kind)
+      : fd{open((folder + "/vouchd.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640)} {
+    REQUIRE(flock(fd, kind | LOCK_NB) == 0);
+  }
+  ~Holder() { close(fd); }
+  int fd;
+};
+
+}  // namespace
+
+TEST_CASE("instance lock: one that is looked at for a moment is taken all the same") {
+  const test::TemporaryFolder folder;
+  const Holder vouchctl{folder.path().string(), LOCK_SH};
+  const HurriedClock clock{vouchctl.fd, 2};
+  CHECK(data::InstanceLock::take(folder.path().string(), clock));
+}
+
+TEST_CASE("instance lock: a second daemon is refused, and told who holds it") {
+  const test::TemporaryFolder folder;
+  const SystemClock clock;
+  const auto first = data::InstanceLock::take(folder.path().string(), clock);
+  REQUIRE(first);
+  const auto second = data::InstanceLock::take(folder.path().string(), HurriedClock{-1, 0});
+  REQUIRE_FALSE(second);
+  CHECK(second.error().code == Errc::locked);
+  CHECK(second.error().message.find("pid " + std::to_string(getpid())) != std::string::npos);
+  CHECK(second.error().hint.find("--instance") != std::string::npos);
+}
