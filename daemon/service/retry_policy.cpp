@@ -17,11 +17,11 @@ Millis delay(const RetrySettings& settings, Millis ceiling, Random& random) {
   return Millis{static_cast<std::int64_t>(random.unit() * static_cast<double>(most.count()))};
 }
 
-// Doubling by attempts; a row in doubt doubles by its age, which needs no counter and grows
-// through an outage too.
+// Doubling by the attempts before this one; a row in doubt doubles by its age, which needs no
+// counter and grows through an outage too.
 Millis ceiling_of(const RetrySettings& settings, const AttemptEnd& end) {
   if (end.doubt_since) return std::max<Millis>(Millis{0}, end.at - *end.doubt_since);
-  return settings.delay_first * (std::int64_t{1} << std::min(end.attempts, 16));
+  return settings.delay_first * (std::int64_t{1} << std::min(end.intent.attempts, 16));
 }
 
 bool counts(const Judgement& judged, const LaneHealth& health, const Intent& intent) {
