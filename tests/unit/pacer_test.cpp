@@ -151,6 +151,7 @@ TEST_CASE("pacer: an hour's pause stores nothing") {
   Pacer pacer{1'000, clock.now()};
   take_all(pacer, clock);
   clock.advance(1h);
+  CHECK(pacer.room(clock.now()) == 5);
   int calls = 0;
   for (int ms = 0; ms < 1'000; ++ms) {
     calls += take_all(pacer, clock);
