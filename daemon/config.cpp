@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <memory>
 #include <sstream>
 
 #include "common/environment.hpp"
@@ -11,11 +12,30 @@ namespace vouch::daemon {
 namespace {
 
 constexpr const char* kSystemFile = "/etc/vouch/vouchd.conf";
+constexpr std::string_view kUnknownKey = "INI was not able to parse ";  // as CLI11 2.1 puts it
 constexpr const char* kFooter = R"(Examples:
   vouchd --store /var/lib/vouch
   vouchd --config ./vouchd.conf --check-config
 
 See vouchd(8), vouchd.conf(5).)";
+
+// A section is the beginning of the keys below it: `[notify]` and `command = x` say
+// `notify-command = x`.
+class SectionedFile final : public CLI::ConfigBase {
+ public:
+  [[nodiscard]] std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+    std::vector<CLI::ConfigItem> entries = CLI::ConfigBase::from_config(input);
+    // CLI11 marks where a section begins and ends by entries of these names.
+    std::erase_if(entries, [](const auto& item) { return item.name == "++" || item.name == "--"; });
+    for (CLI::ConfigItem& item : entries) {
+      for (auto part = item.parents.rbegin(); part != item.parents.rend(); ++part) {
+        item.name.insert(0, *part + "-");
+      }
+      item.parents.clear();
+    }
+    return entries;
+  }
+};
 
 // A duration option: text like 500ms, kept as Millis.
 CLI::Option* add_duration(CLI::App& app, const std::string& name, Millis& target,
@@ -23,10 +43,11 @@ CLI::Option* add_duration(CLI::App& app, const std::string& name, Millis& target
   return app
       .add_option_function<std::string>(
           name,
-          [&target](const std::string& text) {
+          [&target, name](const std::string& text) {
             const auto value = parse_duration(text);
             if (!value || value->count() < 1) {
-              throw CLI::ValidationError("\"" + text + "\" is not a duration above nothing");
+              throw CLI::ValidationError(
+                  name, "\"" + text + "\" is not a duration above nothing, such as 500ms or 5m");
             }
             target = *value;
           },
@@ -37,12 +58,15 @@ CLI::Option* add_duration(CLI::App& app, const std::string& name, Millis& target
 }
 
 void add_options(CLI::App& app, Config& config) {
-  app.add_option("--store", config.store, "Folder of the store")->capture_default_str();
+  app.add_option("--store", config.store, "Folder of the store")
+      ->check(CLI::Validator(
+          [](std::string& text) { return text.empty() ? "is empty" : std::string{}; }, "FOLDER"))
+      ->capture_default_str();
   app.add_option("--instance", config.instance, "Name of this daemon and of its ledger")
       ->check(CLI::Validator(
           [](std::string& text) {
             const auto checked = plan::check_name("instance", text);
-            return checked ? std::string{} : checked.error().message;
+            return checked ? std::string{} : "\"" + text + "\" is no name: " + checked.error().hint;
           },
           "NAME"))
       ->capture_default_str();
@@ -55,7 +79,12 @@ void add_options(CLI::App& app, Config& config) {
                  "File, best on another disk, that tells how far the ledger has come");
   app.add_option("--notify-command", config.notify_command,
                  "Program that is run with one JSON object on its standard input when a person "
-                 "should know");
+                 "should know")
+      ->check(CLI::Validator(
+          [](std::string& text) {
+            return text.starts_with('/') ? std::string{} : "\"" + text + "\" does not begin with /";
+          },
+          "PATH"));
   app.add_option_function<std::string>(
          "--log-format",
          [&config](const std::string& word) {
@@ -110,24 +139,28 @@ constexpr Variable kVariables[] = {
     {"VOUCH_LOG_LEVEL", "--log-level"},
 };
 
+bool is_said(const std::vector<std::string>& words, const std::string& option) {
+  return std::any_of(words.begin(), words.end(), [&](const std::string& word) {
+    return word == option || word.starts_with(option + "=");
+  });
+}
+
 // The command line, with what the environment says put in where no flag says otherwise: CLI11
-// itself would let the file go before the environment.  In reverse, as CLI11 takes it.
+// itself would let the file go before the environment.
 std::vector<std::string> arguments(int argc, const char* const* argv) {
   std::vector<std::string> all(argv + 1, argv + argc);
   for (const Variable& variable : kVariables) {
     const std::string option = variable.option;
-    const bool given = std::any_of(all.begin(), all.end(), [&](const std::string& word) {
-      return word == option || word.starts_with(option + "=");
-    });
+    const bool given = is_said(all, option);
     const auto value = environment(variable.name);
-    if (!given && value) all.push_back(option + "=" + *value);
+    // In front: behind, it would be taken for the value of an option that lacks its own.
+    if (!given && value && !value->empty()) all.insert(all.begin(), option + "=" + *value);
   }
-  std::reverse(all.begin(), all.end());
   return all;
 }
 
-// CLI11 lists unknown keys of the file; the neighbour is ours.
-std::string with_neighbour(const CLI::App& app, const std::string& message) {
+// The known option nearest to the last word of a message about an unknown one.
+std::string neighbour(const CLI::App& app, const std::string& message) {
   std::vector<std::string> known;
   for (const CLI::Option* option : app.get_options()) {
     for (const std::string& name : option->get_lnames()) known.push_back(name);
@@ -135,8 +168,37 @@ std::string with_neighbour(const CLI::App& app, const std::string& message) {
   std::string word = message.substr(message.find_last_of(" [") + 1);
   while (!word.empty() && (word.back() == ']' || word.back() == '\n')) word.pop_back();
   word.erase(0, word.find_first_not_of('-'));
-  const std::string near = nearest(word, known);
-  return near.empty() ? "see vouchd --help" : "did you mean \"" + near + "\"?";
+  return nearest(word, known);
+}
+
+// What CLI11 found, with the file it stands in, and what to do about it.
+EarlyExit refusal(const CLI::App& app, const std::vector<std::string>& words,
+                  const CLI::ParseError& error) {
+  const std::string file = app.get_config_ptr()->as<std::string>();
+  std::string what = error.what();
+  const std::string near = neighbour(app, what);
+  std::string hint = near.empty() ? "see vouchd --help" : "did you mean \"" + near + "\"?";
+  if (error.get_name() == "ConfigError") {
+    if (what.starts_with(kUnknownKey)) {
+      what = "unknown key \"" + what.substr(kUnknownKey.size()) + "\"";
+      if (near.empty()) hint = "vouchd.conf(5) has the keys";
+    } else {
+      hint = "give it on the command line of one start";
+    }
+    what.insert(0, file + ": ");
+  } else if (error.get_name() == "FileError") {
+    hint = "--config must name a file that is there and may be read";
+  } else if (what.starts_with("--") && !is_said(words, what.substr(0, what.find(':')))) {
+    // Nobody said it here, so the file does.
+    what.replace(0, 2, file + ": ");
+    hint = "vouchd.conf(5) says what the key takes";
+    if (error.get_name() == "ArgumentMismatch") {
+      hint = "a key stands once; a value with a blank or comma stands in quotes";
+    }
+  } else if (what.ends_with(" missing")) {
+    what = what.substr(0, what.find(':')) + ": needs a value";
+  }
+  return {2, "", "error: " + what + "\nhint: " + hint + "\n"};
 }
 
 }  // namespace
@@ -146,6 +208,7 @@ tl::expected<Config, EarlyExit> read_config(int argc, const char* const* argv) {
   CLI::App app{"The daemon of Vouch: drains jobs with paced, re-entrant calls", "vouchd"};
   app.footer(kFooter);
   app.set_config("--config", kSystemFile, "Configuration file");
+  app.config_formatter(std::make_shared<SectionedFile>());
   app.allow_config_extras(CLI::config_extras_mode::error);
   add_options(app, config);
   add_tuning(app, config);
@@ -154,16 +217,15 @@ tl::expected<Config, EarlyExit> read_config(int argc, const char* const* argv) {
   app.add_flag("--check-config", check, "Check the configuration, print nothing when it is good")
       ->configurable(false);
   app.add_flag("--version", version, "Print the version")->configurable(false);
+  const std::vector<std::string> words = arguments(argc, argv);
   try {
-    app.parse(arguments(argc, argv));
+    app.parse(
+        std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 takes the last first
   } catch (const CLI::ParseError& error) {
     std::ostringstream out;
     std::ostringstream err;
-    const int code = app.exit(error, out, err);
-    if (code == 0) return tl::unexpected(EarlyExit{0, out.str(), ""});
-    const std::string what = error.what();
-    return tl::unexpected(
-        EarlyExit{2, "", "error: " + what + "\nhint: " + with_neighbour(app, what) + "\n"});
+    if (app.exit(error, out, err) == 0) return tl::unexpected(EarlyExit{0, out.str(), ""});
+    return tl::unexpected(refusal(app, words, error));
   }
   if (check) config.action = Config::Action::check;
   if (version) config.action = Config::Action::show_version;

@@ -33,6 +33,15 @@ Result<void> make_ledger_folder(const std::string& folder) {
   return {};
 }
 
+// Names the option that chose the address, and how this instance gets another.
+tl::unexpected<Error> no_listener(const Config& config, Error error) {
+  if (error.code == Errc::unavailable) {
+    error.hint = "each vouchd needs an address of its own: give instance \"" + config.instance +
+                 "\" one with --admin-listen, or with admin-listen in its configuration file";
+  }
+  return within("admin-listen " + config.admin_listen, std::move(error));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Daemon>> Daemon::open(const Config& config, const Clock& clock,
@@ -110,8 +119,8 @@ Result<void> Daemon::listen(const Config& config) {
   listens_ = true;
   constexpr std::string_view kUnix = "unix:";
   if (config.admin_listen.starts_with(kUnix)) {
-    VOUCH_TRY(const auto id, http_.listen_unix(config.admin_listen.substr(kUnix.size()), 0660));
-    static_cast<void>(id);
+    const auto id = http_.listen_unix(config.admin_listen.substr(kUnix.size()), 0660);
+    if (!id) return no_listener(config, id.error());
     return {};
   }
   const auto colon = config.admin_listen.rfind(':');
@@ -122,12 +131,13 @@ Result<void> Daemon::listen(const Config& config) {
     return fail(Errc::invalid, "admin-listen \"" + config.admin_listen + "\" is no address",
                 "write 127.0.0.1:9464, unix:/run/vouch/admin.sock or none");
   }
-  VOUCH_TRY(const auto id, http_.listen_tcp(config.admin_listen.substr(0, colon),
-                                            static_cast<std::uint16_t>(*port)));
+  const auto id =
+      http_.listen_tcp(config.admin_listen.substr(0, colon), static_cast<std::uint16_t>(*port));
+  if (!id) return no_listener(config, id.error());
   if (config.admin_port_file.empty()) return {};
   const std::string aside = config.admin_port_file + ".new";
   VOUCH_TRY(const store::FileDescriptor file, store::open_to_write(aside));
-  VOUCH_CHECK(store::write_all(file, std::to_string(http_.port_of(id)) + "\n", aside));
+  VOUCH_CHECK(store::write_all(file, std::to_string(http_.port_of(*id)) + "\n", aside));
   std::filesystem::rename(aside, config.admin_port_file);
   return {};
 }

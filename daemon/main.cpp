@@ -94,11 +94,11 @@ int main(int argc, char** argv) {
   if (!config) {
     std::fputs(config.error().out.c_str(), stdout);
     std::fputs(config.error().err.c_str(), stderr);
-    return config.error().exit_code;
+    return std::fflush(stdout) == 0 ? config.error().exit_code : 1;
   }
   if (config->action == daemon::Config::Action::show_version) {
     std::puts("vouchd " VOUCH_VERSION);
-    return 0;
+    return std::fflush(stdout) == 0 ? 0 : 1;
   }
   if (auto opened = log::open(config->log_format, config->log_level); !opened) {
     return report(opened.error());

@@ -1,0 +1,69 @@
+# Goal: who installs vouchd is told what is wrong with a setting, where, and what to do about it.
+bats_require_minimum_version 1.5.0
+load helpers
+
+setup() {
+  new_place
+  cd "$PLACE" || return 1
+}
+teardown() { stop_all; }
+
+# refuses MESSAGE HINT LINE...: a configuration file of these lines is refused with these words.
+refuses() {
+  local message=$1 hint=$2
+  shift 2
+  printf '%s\n' "$@" >bad.conf
+  run -2 vouchd --config bad.conf --check-config
+  assert_contains "$output" "error: bad.conf: $message"
+  assert_contains "$output" "hint: $hint"
+}
+
+# bats test_tags=short
+@test "instances: the second on one address is told so, and which option gives it another" {
+  vouchctl -q init
+  start_vouchd
+  local taken=${ADMIN_URL#http://}
+  run -12 vouchd --instance external --admin-listen "$taken"
+  assert_contains "$output" "error: admin-listen $taken: "
+  assert_contains "$output" "Address already in use"
+  assert_contains "$output" 'own: give instance "external" one with --admin-listen'
+  curl --silent --fail "$ADMIN_URL/readyz"
+
+  # As vouchd(8) says: each with its own in its configuration file.
+  printf 'admin-listen = 127.0.0.1:0\nadmin-port-file = external.port\n' >vouchd@external.conf
+  start external vouchd --config vouchd@external.conf --instance external
+  wait_until 20 test -s external.port
+  wait_until 20 curl --silent --fail "http://127.0.0.1:$(cat external.port)/readyz"
+}
+
+@test "configuration: a section is the beginning of its keys" {
+  printf '[notify]\ncommand = /bin/true\n[retry]\nfirst = 1s\n[default]\nlog-level = debug\n' \
+    >vouchd.conf
+  run -0 vouchd --config vouchd.conf --check-config
+  assert_equal "" "$output"
+  refuses 'unknown key "notify-comand"' 'did you mean "notify-command"?' '[notify]' 'comand = /x'
+}
+
+@test "configuration: what is wrong is said with its file and key" {
+  refuses 'unknown key "logg-level"' 'did you mean "log-level"?' 'logg-level = info'
+  refuses 'retry-max: "10" is not a duration' 'vouchd.conf(5)' 'retry-max = 10'
+  refuses 'attempts-max: ' 'vouchd.conf(5)' 'attempts-max = 0'
+  refuses 'log-level: ' 'a key stands once' 'log-level = info' 'log-level = warn'
+  VOUCH_STORE='' refuses 'store: is empty' 'vouchd.conf(5)' 'store ='
+  refuses 'notify-command: "mail" does not begin with /' 'vouchd.conf(5)' 'notify-command = mail'
+  refuses 'instance: "Ab" is no name' 'vouchd.conf(5)' 'instance = Ab'
+  refuses 'accept-older-ledger: ' 'give it on the command line' 'accept-older-ledger = true'
+  run -2 vouchd --config nowhere.conf --check-config
+  assert_contains "$output" "nowhere.conf"
+}
+
+@test "configuration: a wrong flag is said as a flag, whatever the environment holds" {
+  run -2 vouchd --retry-max 10
+  assert_contains "$output" 'error: --retry-max: "10" is not a duration'
+  run -2 vouchd --log-levl info
+  assert_contains "$output" 'did you mean "log-level"?'
+  run -2 vouchd --config
+  assert_equal 'error: --config: needs a value' "${lines[0]}"
+  run -2 env VOUCH_LOG_LEVEL=loud vouchd
+  assert_contains "$output" "--log-level: loud"
+}
