@@ -243,7 +243,6 @@ TEST_CASE("issuance_ledger: each end of a call leads where the table says, with 
 TEST_CASE("issuance_ledger: an attempt's event holds all of its evidence") {
   World world;
   data::AttemptEnd end = sample_end(world.one(1), E::confirm, world.now() + 2s);
-  end.transport = 0;
   end.detail = "words";
   world.settle(end);
   const auto events = events_of(world.database, end.intent);
