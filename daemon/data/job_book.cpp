@@ -5,11 +5,11 @@
 namespace vouch::data {
 namespace {
 
-constexpr std::string_view kJobColumns = R"sql(
+constexpr std::string_view kOpenJobs = R"sql(
   SELECT number, id, campaign, kind, state, pause_reason, pause_detail, ranges, start_range,
          ranges_planned, rows_accepted, items, pilot_left, settle_by_repeat,
          started_ms IS NOT NULL
-    FROM job WHERE state NOT IN (4, 6, 7)
+    FROM job WHERE state NOT IN (4, 6, 7) ORDER BY number
 )sql";
 constexpr std::string_view kJobById = R"sql(
   SELECT number, id, campaign, kind, state, pause_reason, pause_detail, ranges, start_range,
@@ -105,12 +105,29 @@ std::size_t at(IssuanceState state) {
 
 }  // namespace
 
-Result<void> JobBook::load() {
-  store::Statement& select = database_.prepared(kJobColumns);
+Result<std::vector<JobRecord>> read_open_jobs(store::Database& ledger) {
+  store::Statement& select = ledger.prepared(kOpenJobs);
+  std::vector<JobRecord> jobs;
   while (true) {
     VOUCH_TRY(const bool row, select.step());
-    if (!row) break;
-    JobRecord job = read_job(select);
+    if (!row) return jobs;
+    jobs.push_back(read_job(select));
+  }
+}
+
+Result<std::optional<std::string>> applied_answer(store::Database& ledger, std::int64_t command) {
+  store::Statement& select = ledger.prepared(kApplied);
+  select.bind(":id", command);
+  VOUCH_TRY(const bool found, select.step());
+  if (!found) return std::optional<std::string>{};
+  std::string answer = select.string(0);
+  select.reset();
+  return std::optional<std::string>{std::move(answer)};
+}
+
+Result<void> JobBook::load() {
+  VOUCH_TRY(std::vector<JobRecord> open, read_open_jobs(database_));
+  for (JobRecord& job : open) {
     job.cancel_asked = job.state == JobState::cancelling;
     jobs_.emplace(job.number, std::move(job));
   }
@@ -326,16 +343,6 @@ Result<void> JobBook::end_if_complete(JobRecord& job, WallTime now) {
                      "the pilot's rows are settled; `vouchctl job resume` goes on", now);
   }
   return {};
-}
-
-Result<std::optional<std::string>> JobBook::applied(std::int64_t command) {
-  store::Statement& select = database_.prepared(kApplied);
-  select.bind(":id", command);
-  VOUCH_TRY(const bool found, select.step());
-  if (!found) return std::optional<std::string>{};
-  std::string answer = select.string(0);
-  select.reset();
-  return std::optional<std::string>{std::move(answer)};
 }
 
 Result<void> JobBook::record_applied(std::int64_t command, std::string_view answer, WallTime now) {

@@ -5,7 +5,7 @@
 // jobs that are not over are also held in memory, so that the end of a job is noticed without a
 // query.
 //
-// Threads: the ledger writer alone, inside its transaction.
+// Threads: the ledger writer alone, inside its transaction; the free functions read on any.
 // Errors:  those of the database; anything else is a broken invariant.
 #pragma once
 
@@ -61,6 +61,12 @@ struct JobRecord {
   }
 };
 
+// Jobs that are not over, by number, without their totals; applied_answer: what a command was
+// answered, if it was applied.  On any connection to the ledger, and any thread.
+[[nodiscard]] Result<std::vector<JobRecord>> read_open_jobs(store::Database& ledger);
+[[nodiscard]] Result<std::optional<std::string>> applied_answer(store::Database& ledger,
+                                                                std::int64_t command);
+
 class JobBook {
  public:
   JobBook(store::Database& database, EventLog& events) : database_{database}, events_{events} {}
@@ -99,7 +105,9 @@ class JobBook {
   // Writes what was gathered, and ends or pauses the jobs whose last open row that was.
   [[nodiscard]] Result<void> flush(WallTime now);
 
-  [[nodiscard]] Result<std::optional<std::string>> applied(std::int64_t command);
+  [[nodiscard]] Result<std::optional<std::string>> applied(std::int64_t command) {
+    return applied_answer(database_, command);
+  }
   [[nodiscard]] Result<void> record_applied(std::int64_t command, std::string_view answer,
                                             WallTime now);
 

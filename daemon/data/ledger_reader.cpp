@@ -3,15 +3,8 @@
 namespace vouch::data {
 namespace {
 
-constexpr std::string_view kOpenJobs = R"sql(
-  SELECT number, id, campaign, kind, state, pause_reason, pause_detail, ranges, start_range,
-         ranges_planned, rows_accepted, items, pilot_left, settle_by_repeat,
-         started_ms IS NOT NULL
-    FROM job WHERE state NOT IN (4, 6, 7) ORDER BY number
-)sql";
 constexpr std::string_view kLastEvent = "SELECT ifnull(max(seq), 0) FROM event";
 constexpr std::string_view kJobState = "SELECT state FROM job WHERE number = :job";
-constexpr std::string_view kApplied = "SELECT answer FROM applied_command WHERE id = :id";
 constexpr std::string_view kRanges =
     "SELECT range, planned_to, planned_all FROM job_range WHERE job = :job";
 // By the index issuance_due, which holds the item too.
@@ -76,26 +69,6 @@ DueRow read_due(const store::Statement& row) {
   return due;
 }
 
-JobRecord read_job(const store::Statement& row) {
-  JobRecord job;
-  job.number = row.integer(0);
-  job.id = static_cast<ObjectId>(row.integer(1));
-  job.campaign_number = row.integer(2);
-  job.kind = static_cast<JobKind>(row.integer(3));
-  job.state = static_cast<JobState>(row.integer(4));
-  job.pause_reason = static_cast<PauseReason>(row.integer(5));
-  job.pause_detail = row.string(6);
-  job.ranges = static_cast<std::int32_t>(row.integer(7));
-  job.start_range = static_cast<std::int32_t>(row.integer(8));
-  job.ranges_planned = static_cast<std::int32_t>(row.integer(9));
-  job.rows_accepted = row.integer(10);
-  job.items = static_cast<int>(row.integer(11));
-  job.pilot_left = row.integer_or_null(12);
-  job.settle_by_repeat = row.integer(13) != 0;
-  job.has_started = row.integer(14) != 0;
-  return job;
-}
-
 // All rows of a statement through `read`.
 template <typename Read>
 auto all(store::Statement& select, Read read)
@@ -122,7 +95,7 @@ auto first(store::Statement& select, Read read)
 }  // namespace
 
 Result<std::vector<JobRecord>> LedgerReader::open_jobs() {
-  return all(database_.prepared(kOpenJobs), read_job);
+  return read_open_jobs(database_);
 }
 
 Result<std::int64_t> LedgerReader::last_event() {
@@ -139,8 +112,7 @@ Result<JobState> LedgerReader::job_state(std::int64_t job) {
 }
 
 Result<std::optional<std::string>> LedgerReader::applied(std::int64_t command) {
-  return first(database_.prepared(kApplied).bind(":id", command),
-               [](const store::Statement& row) { return row.string(0); });
+  return applied_answer(database_, command);
 }
 
 Result<std::map<std::int32_t, RangeCursor>> LedgerReader::ranges(std::int64_t job) {
