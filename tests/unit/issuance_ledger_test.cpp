@@ -177,6 +177,20 @@ TEST_CASE("issuance_ledger: another occurrence is another issuance") {
   CHECK(world.count(kRows) == 2);
 }
 
+TEST_CASE("issuance_ledger: of a recipient's two occurrences in a page, one may be a repeat") {
+  World world;
+  PlanPage first = sample_page({1});
+  first.intents[0].key.occurrence = 7;
+  world.plan(std::move(first));
+  PlanPage both = sample_page({1, 1}, 2);
+  both.intents[0].key.occurrence = 7;
+  both.intents[1].key.occurrence = 8;
+  const auto kept = world.plan(std::move(both));
+  REQUIRE(kept.size() == 1);
+  CHECK(kept[0].key.occurrence == 8);
+  CHECK(world.count(kRepeats) == 1);
+}
+
 TEST_CASE("issuance_ledger: the items of a recipient are new or repeats together") {
   World world;
   world.plan(sample_page({2}));  // when the campaign had one item
@@ -423,6 +437,22 @@ TEST_CASE("issuance_ledger: a rerun takes rows over as planned; only a refusal g
   }
 }
 
+TEST_CASE("issuance_ledger: a rerun begins without the counters and the doubt of before") {
+  World world;
+  Intent intent = world.row_in(1, S::in_doubt);
+  REQUIRE(world.step([&] { return world.ledger.send_again(intent, world.now()); }));
+  data::AttemptEnd refused = sample_end(intent, E::decline, world.now());
+  refused.attempts = 3;
+  refused.strikes = 2;
+  refused.doubt_since = intent.doubt_since;
+  world.settle(refused);
+  REQUIRE(world.row_of(intent)->doubt_ms);
+  CHECK(world.step([&] { return world.ledger.rerun(2, 1, S::declined, 1, world.now()); }) == 1);
+  CHECK(world.row_of(intent)->attempts == 0);
+  CHECK(world.row_of(intent)->strikes == 0);
+  CHECK_FALSE(world.row_of(intent)->doubt_ms);
+}
+
 TEST_CASE("issuance_ledger: a rerun takes no more rows than asked for, and no other state's") {
   World world;
   for (int i = 1; i <= 5; ++i) world.row_in(i, S::declined);
@@ -435,7 +465,8 @@ TEST_CASE("issuance_ledger: a rerun takes no more rows than asked for, and no ot
 
 TEST_CASE("issuance_ledger: after a stop every row that was sending is in doubt, and no other") {
   World world;
-  const auto fresh = world.plan(sample_page({1, 2}));
+  const auto fresh = world.plan(sample_page({1, 9}));
+  const auto of_job_2 = world.plan(sample_page({2, 8}, 2));  // between them
   const Intent settled = world.row_in(3, S::issued);
   const Intent waiting = world.row_in(4, S::waiting);
   Intent resent = world.row_in(5, S::waiting);
@@ -447,10 +478,10 @@ TEST_CASE("issuance_ledger: after a stop every row that was sending is in doubt,
   for (Intent* intent : {&resent, &doubted}) {
     REQUIRE(world.step([&] { return world.ledger.send_again(*intent, world.now()); }));
   }
-  const auto of_job_2 = world.plan(sample_page({8}, 2));
+  world.plan(sample_page({10}));
   world.clock.advance(10s);
 
-  CHECK(world.step([&] { return world.ledger.recover(1, world.now()); }) == 5);
+  CHECK(world.step([&] { return world.ledger.recover(1, world.now()); }) == 6);
   CHECK(world.step([&] { return world.ledger.recover(1, world.now()); }) == 0);
   for (const Intent& intent : {fresh[0], fresh[1], resent, doubted, single[0]}) {
     const auto row = world.row_of(intent);
@@ -466,7 +497,7 @@ TEST_CASE("issuance_ledger: after a stop every row that was sending is in doubt,
   CHECK(world.row_of(doubted)->doubt_ms == to_ms(*doubted.doubt_since));  // the earliest
   CHECK(world.state_of(settled) == S::issued);
   CHECK(world.state_of(waiting) == S::waiting);
-  CHECK(world.state_of(of_job_2[0]) == S::sending);
+  for (const Intent& intent : of_job_2) CHECK(world.state_of(intent) == S::sending);
   CHECK(world.count(kFresh) == 0);
 }
 
@@ -494,11 +525,12 @@ TEST_CASE("issuance_ledger: a single keeps its input until all of its items are 
     CHECK_FALSE(intent.fresh);
     CHECK(world.row_of(intent)->next_at_ms == data::kInFlightMs);
   }
-  CHECK(world.count(kInputs) == 1);
-  world.settle(sample_end(intents[0], E::confirm, world.now()));
+  CHECK(world.count(kRowsPlanned) == 1);
   CHECK(world.count(kInputs) == 1);
   world.settle(sample_end(intents[1], E::lose, world.now()));
   CHECK(world.count(kInputs) == 1);
+  world.settle(sample_end(intents[0], E::confirm, world.now()));
+  CHECK(world.count(kInputs) == 1);  // the other one may have to be sent again
   intents[1].from = S::in_doubt;
   REQUIRE(world.step([&] { return world.ledger.send_again(intents[1], world.now()); }));
   world.settle(sample_end(intents[1], E::decline, world.now()));
