@@ -1,0 +1,207 @@
+// Commands, as the ledger writer carries them out (daemon/data/ledger_commands.cpp).
+#include <doctest/doctest.h>
+
+#include "daemon/data/ledger_writer.hpp"
+#include "tests/unit/ledger_writer_world.hpp"
+
+using namespace vouch;
+using namespace vouch::test;
+using data::Intent;
+using E = IssuanceEvent;
+using S = IssuanceState;
+
+namespace {
+
+constexpr std::string_view kEvents = "SELECT count(*) FROM event";
+constexpr std::string_view kRows = "SELECT count(*) FROM issuance";
+constexpr std::string_view kJobs = "SELECT count(*) FROM job";
+constexpr std::string_view kApplied = "SELECT count(*) FROM applied_command";
+constexpr std::string_view kPauseReason = "SELECT pause_reason FROM job WHERE number = 1";
+constexpr std::string_view kRowsAccepted = "SELECT rows_accepted FROM job WHERE number = 1";
+
+}  // namespace
+
+TEST_CASE("ledger_commands: a command given twice has one effect and twice the same answer") {
+  struct Case {
+    const char* name;
+    data::LedgerMessage (*make)(WriterWorld&);
+  };
+  const Case cases[] = {
+      {"submit", [](WriterWorld&) -> data::LedgerMessage { return WriterWorld::submission(7); }},
+      {"pause",
+       [](WriterWorld&) -> data::LedgerMessage {
+         return WriterWorld::change(data::JobAction::pause, 7);
+       }},
+      {"cancel",
+       [](WriterWorld&) -> data::LedgerMessage {
+         return WriterWorld::change(data::JobAction::cancel, 7);
+       }},
+      {"refused",
+       [](WriterWorld&) -> data::LedgerMessage {
+         return WriterWorld::change(data::JobAction::resume, 7);
+       }},
+      {"single", [](WriterWorld& world) -> data::LedgerMessage { return world.single(1, 7); }},
+      {"note", [](WriterWorld&) -> data::LedgerMessage { return note(7); }},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.name);
+    WriterWorld world;
+    if (std::string_view{c.name} != "submit") {
+      world.submit();
+      world.start({9});  // a row that is out keeps the job open
+    }
+    const auto first = world.write(c.make(world));
+    REQUIRE(first.size() == 1);
+    const std::int64_t events = world.count(kEvents);
+    const std::int64_t rows = world.count(kRows);
+    const int depth = world.life->ready.depth();
+    CHECK(world.write(c.make(world)) == first);
+    CHECK(world.life->ready.depth() == depth);
+
+    // Twice in one group, as when the control thread asks again before it is answered.
+    world.writer().push(c.make(world));
+    CHECK(world.write(c.make(world)) == std::vector{first[0], first[0]});
+
+    world.restart();
+    const std::int64_t after_recovery = world.count(kEvents);
+    CHECK(world.write(c.make(world)) == first);
+    CHECK(world.count(kEvents) == after_recovery);
+    CHECK(after_recovery <= events + 2);  // recovery's own, of the rows that were out
+    CHECK(world.count(kRows) == rows);
+    CHECK(world.count(kJobs) <= 2);
+    CHECK(world.count(kApplied) == 1);
+  }
+}
+
+TEST_CASE("ledger_commands: answers are given once, when their effect is durable") {
+  WriterWorld world;
+  world.writer().push(WriterWorld::submission(7));
+  CHECK(world.writer().take_answers().empty());
+  world.run();
+  const auto answers = world.writer().take_answers();
+  REQUIRE(answers.size() == 1);
+  CHECK(answers[0].command == 7);
+  CHECK(answers[0].answer == R"({"ok":true,"state":"running"})");
+  CHECK(world.writer().take_answers().empty());
+}
+
+TEST_CASE("ledger_commands: what each command may do to a job in each state") {
+  using A = data::JobAction;
+  struct Case {
+    const char* before;
+    A action;
+    const char* want;  // the state, or a word of the refusal
+  };
+  const Case cases[] = {
+      {"scheduled", A::start, "running"},      {"scheduled", A::pause, "paused"},
+      {"scheduled", A::resume, "not paused"},  {"scheduled", A::cancel, "cancelling"},
+      {"running", A::start, "has started"},    {"running", A::pause, "paused"},
+      {"running", A::resume, "not paused"},    {"running", A::cancel, "cancelling"},
+      {"running", A::note, "running"},         {"paused", A::start, "has started"},
+      {"paused", A::pause, "paused"},          {"paused", A::resume, "running"},
+      {"paused", A::cancel, "cancelling"},     {"cancelling", A::start, "has started"},
+      {"cancelling", A::pause, "cancelled"},   {"cancelling", A::resume, "not paused"},
+      {"cancelling", A::cancel, "cancelling"}, {"unsettled", A::pause, "is over"},
+      {"unsettled", A::resume, "not paused"},  {"unsettled", A::start, "has started"},
+      {"done", A::pause, "the job is over"},   {"done", A::resume, "the job is over"},
+      {"done", A::cancel, "the job is over"},  {"done", A::start, "the job is over"},
+      {"done", A::note, "the job is over"},    {"scheduled, paused", A::resume, "scheduled"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.before);
+    CAPTURE(static_cast<int>(c.action));
+    const std::string_view before = c.before;
+    WriterWorld world;
+    world.submit(before.starts_with("scheduled"), before == "done" ? 0 : 1);
+    if (before == "unsettled") {
+      data::PlanPage last = world.page({1});
+      last.range_done = true;
+      world.write(std::move(last));
+      world.write(world.ended(world.take_ready().front(), E::hold));
+    } else if (!before.starts_with("scheduled") && before != "done") {
+      world.start({1});  // out, so that the job is not over at once
+    }
+    if (before.ends_with("paused")) world.write(WriterWorld::change(A::pause, 5));
+    if (before == "cancelling") world.write(WriterWorld::change(A::cancel, 5));
+    const JobState was = world.job_state();
+    if (before != "scheduled, paused") REQUIRE(name_of(was) == before);
+
+    const auto answers = world.write(WriterWorld::change(c.action, 7));
+    REQUIRE(answers.size() == 1);
+    const bool ok = answers[0].starts_with(R"({"ok":true)");
+    CHECK(answers[0].find(c.want) != std::string::npos);
+    CHECK(ok == (answers[0].find("\"state\"") != std::string::npos));
+    // A cancelled job that never started has nothing out: it is over in the same commit.
+    if (ok && before == "scheduled" && c.action == A::cancel) {
+      CHECK(world.job_state() == JobState::cancelled);
+    } else {
+      CHECK(name_of(world.job_state()) == (ok ? std::string_view{c.want} : name_of(was)));
+    }
+  }
+}
+
+TEST_CASE("ledger_commands: from inside, only the reason that paused a job lets it go on") {
+  WriterWorld world;
+  world.submit();
+  world.start({1});
+  data::ChangeJob pause = WriterWorld::change(data::JobAction::pause, 0);
+  pause.reason = PauseReason::setup;
+  data::ChangeJob resume = WriterWorld::change(data::JobAction::resume, 0);
+  resume.reason = PauseReason::setup;
+
+  world.write(WriterWorld::change(data::JobAction::pause, 5));  // an operator
+  world.write(pause);                                           // does not become the reason
+  CHECK(world.count(kPauseReason) == static_cast<std::int64_t>(PauseReason::operator_request));
+  world.write(resume);
+  CHECK(world.job_state() == JobState::paused);
+  world.write(WriterWorld::change(data::JobAction::resume, 6));
+  CHECK(world.job_state() == JobState::running);
+  world.write(pause);
+  CHECK(world.count(kPauseReason) == static_cast<std::int64_t>(PauseReason::setup));
+  world.write(resume);
+  CHECK(world.job_state() == JobState::running);
+}
+
+TEST_CASE(
+    "ledger_commands: a running job is not rerun, and a rerun gathers every row it is about") {
+  WriterWorld world;
+  world.submit(false, 2);
+  const Intent declined = world.row_in(1, E::decline, S::declined);
+  const Intent issued = world.row_in(2, E::confirm, S::issued);
+  data::SubmitJob rerun = WriterWorld::submission(7);
+  rerun.id = 0xa2;
+  rerun.kind = data::JobKind::rerun;
+  rerun.rerun_of = kSampleJob;
+  rerun.rows_accepted = 0;
+  CHECK(world.write(rerun).at(0).find("still running") != std::string::npos);
+  CHECK(world.count(kJobs) == 1);
+  world.write(WriterWorld::change(data::JobAction::cancel, 8));
+  REQUIRE(world.job_state() == JobState::cancelled);
+  rerun.command = 9;
+  CHECK(world.write(rerun).at(0).starts_with(R"({"ok":true)"));
+  world.write(data::GatherRerun{.job_number = 2, .from_job = kSampleJob, .states = {S::declined}});
+  CHECK(world.state_of(declined) == S::planned);
+  CHECK(world.state_of(issued) == S::issued);
+}
+
+TEST_CASE("ledger_commands: singles share a job that never ends, and a second one says so") {
+  WriterWorld world;
+  const auto first = world.write(world.single(1, 7));
+  REQUIRE(first.size() == 1);
+  CHECK(first[0] ==
+        R"({"ok":true,"existed":false,"issuances":[")" + sample_intent(1).request_id + "\"]}");
+  CHECK(world.life->ready.depth({kSampleDownstream, 1, false}) == 1);  // handed over to the job
+  CHECK(world.life->ready.depth() == 1);
+  const Intent row = world.take_ready().at(0);
+  CHECK(row.job_number == 1);
+  const auto second = world.write(world.single(1, 8));
+  CHECK(second.at(0).find(R"("existed":true)") != std::string::npos);
+  CHECK(world.life->ready.depth() == 1);
+  CHECK(world.take_ready().empty());
+  world.life->ready.release(owner_of(row), 1);
+  world.write(world.ended(row, E::confirm));
+  CHECK(world.job_state() == JobState::running);
+  world.write(world.single(2, 9));
+  CHECK(world.count(kJobs) == 1);
+  CHECK(world.count(kRowsAccepted) == 2);
+}
