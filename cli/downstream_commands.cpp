@@ -219,7 +219,7 @@ Result<int> test(Session& session, const std::string& name) {
        {"url", "URL", row.definition.url},
        {"reached", "Reached", Value{reached}.tone(reached ? Tone::good : Tone::bad)},
        {"http_status", "HTTP status", reached ? Value{status} : Value{}},
-       {"transport", "Transport code", json.value("transport", std::int64_t{0})},
+       {"transport", "Transport", json.value("transport", std::string{})},
        {"duration_ms", "Took",
         Value::duration(Millis{json.value("duration_us", std::int64_t{0}) / 1000})}}));
   if (reached) return 0;

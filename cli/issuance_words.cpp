@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/text.hpp"
+#include "common/wire/transport.hpp"
 
 namespace vouch::cli {
 namespace {
@@ -37,12 +38,11 @@ std::string_view outcome_words(Outcome outcome) {
 std::string attempt_words(const store::EventRow& event) {
   std::string text = event.http_status ? "HTTP " + std::to_string(*event.http_status) : "no answer";
   if (!event.http_status && event.transport && *event.transport != 0) {
-    text += " (transport code " + std::to_string(*event.transport) + ")";
+    text += " (" + std::string{wire::transport_name(*event.transport)} + ")";
   }
   if (event.duration_us) text += " after " + duration_text(*event.duration_us);
   if (event.outcome)
     text += ", " + std::string{outcome_words(static_cast<Outcome>(*event.outcome))};
-  if (event.sends && *event.sends > 1) text += "; a second send of the same call was stopped";
   if (!event.reference.empty()) text += ", reference " + event.reference;
   if (!event.detail.empty()) text += ": " + event.detail;
   return text;

@@ -9,6 +9,7 @@
 #include "cli/session.hpp"
 #include "common/identity.hpp"
 #include "common/text.hpp"
+#include "common/wire/transport.hpp"
 
 namespace vouch::cli {
 namespace {
@@ -153,6 +154,10 @@ Value outcome_value(std::optional<int> outcome) {
   return name_of(static_cast<Outcome>(*outcome));
 }
 
+Value transport_value(std::optional<int> number) {
+  return number ? Value{std::string{wire::transport_name(*number)}} : Value{};
+}
+
 Value number_value(std::optional<int> number) {
   return number ? Value{*number} : Value{};
 }
@@ -168,7 +173,7 @@ Record record_of(const EventRow& event) {
           {"to_state", "State", state_value(event.to_state)},
           {"outcome", "Outcome", outcome_value(event.outcome)},
           {"http_status", "HTTP", number_value(event.http_status)},
-          {"transport", "Transport", number_value(event.transport), Shown::wide},
+          {"transport", "Transport", transport_value(event.transport), Shown::wide},
           {"sends", "Sends", number_value(event.sends), Shown::wide},
           {"duration_us", "Microseconds", Value{event.duration_us}, Shown::wide},
           {"reference", "Reference", event.reference},

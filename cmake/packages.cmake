@@ -1,6 +1,5 @@
 # Everything comes from Debian 12 packages; scripts/install-packages.sh installs them.
 find_package(Threads REQUIRED)
-find_package(CURL 7.88 REQUIRED)
 find_package(OpenSSL 3.0 REQUIRED)
 find_package(SQLite3 3.40 REQUIRED)
 find_package(ZLIB REQUIRED)

@@ -14,7 +14,7 @@ set -euo pipefail
 # To build: compiler, tools, libraries.  To try it out: curl, jq, sqlite3, python3, tzdata.
 build_packages=(
   ca-certificates ccache cmake g++ git ninja-build pkg-config
-  libboost1.81-dev libcli11-dev libcurl4-openssl-dev libexpected-dev libhowardhinnant-date-dev
+  libboost1.81-dev libcli11-dev libexpected-dev libhowardhinnant-date-dev
   libspdlog-dev libsqlite3-dev libssl-dev libutf8proc-dev nlohmann-json3-dev zlib1g-dev
   curl jq procps python3 sqlite3 tzdata
 )

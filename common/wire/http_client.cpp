@@ -1,328 +1,298 @@
 #include "common/wire/http_client.hpp"
 
-#include <arpa/inet.h>
-#include <curl/curl.h>
-
 #include <algorithm>
-#include <array>
-#include <charconv>
-#include <cstring>
-#include <mutex>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "common/result.hpp"
+#include "common/wire/connection.hpp"
+#include "common/wire/network.hpp"
+#include "common/wire/reply_parser.hpp"
 
 namespace vouch::wire {
+
+// A call on its way.  Kept and used again.
+struct Exchange {
+  HttpCall call;
+  HttpEnd end;
+  ReplyParser parser;
+  std::string request;
+  std::shared_ptr<Connection> connection;  // null: not on its way
+  Instant started;
+  Instant connect_by;
+  Instant answer_by;
+};
+
 namespace {
 
-// One multi handle slows down with the number of calls in it: 1,024 in one cost 2.3 times what
-// they cost spread out.
-constexpr int kCallsPerMulti = 256;
-// Our replies are a few hundred bytes: libcurl's 16 KiB a handle would be most of our memory.
-constexpr long kReceiveBufferBytes = 4096;
-constexpr long kUploadBufferBytes = 16384;  // the least that libcurl takes
+// A connection that nobody used for so long may have been forgotten on its way, without a word.
+constexpr Millis kIdleMax{30'000};
+constexpr Millis kSweep{1'000};
+// Distinct endpoints are few; a URL with an id in it is another one each time.
+constexpr std::size_t kTargetsMax = 1024;
 
-struct FreeEasy {
-  void operator()(CURL* easy) const noexcept { curl_easy_cleanup(easy); }
-};
-struct FreeMulti {
-  void operator()(CURLM* multi) const noexcept { curl_multi_cleanup(multi); }
-};
-
-struct Address {
-  int family = AF_UNSPEC;
-  std::array<unsigned char, 16> bytes{};
-};
-
-Address parse_address(const std::string& text) {
-  Address address;
-  for (const int family : {AF_INET, AF_INET6}) {
-    if (inet_pton(family, text.c_str(), address.bytes.data()) == 1) address.family = family;
-  }
-  return address;
-}
-
-// Whether `ip` lies in "10.0.0.0/8"; an unreadable network holds nothing.
-bool in_network(const char* ip, const std::string& cidr) {
-  const auto slash = cidr.find('/');
-  const Address network = parse_address(cidr.substr(0, slash));
-  const Address peer = parse_address(ip == nullptr ? "" : ip);
-  if (network.family == AF_UNSPEC || network.family != peer.family) return false;
-  int bits = network.family == AF_INET ? 32 : 128;
-  if (slash != std::string::npos) {
-    std::from_chars(cidr.data() + slash + 1, cidr.data() + cidr.size(), bits);
-  }
-  for (std::size_t i = 0; bits > 0 && i < 16; ++i, bits -= 8) {
-    const int mask = bits >= 8 ? 0xff : 0xff & (0xff << (8 - bits));
-    if ((network.bytes[i] & mask) != (peer.bytes[i] & mask)) return false;
-  }
-  return true;
-}
-
-Transport transport_of(CURLcode code) {
-  switch (code) {
-    case CURLE_OK:
-      return Transport::complete;
-    case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_CONNECT:
-      return Transport::unreachable;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-      return Transport::tls;
-    case CURLE_OPERATION_TIMEDOUT:
-      return Transport::timed_out;
-    case CURLE_ABORTED_BY_CALLBACK:
-      return Transport::guard;
-    default:
-      return Transport::broken;
-  }
-}
-
-// A call and the handle that carries it.  Kept and used again.
-struct Slot {
-  std::unique_ptr<CURL, FreeEasy> easy;
-  std::vector<curl_slist> headers;  // nodes over call.headers: libcurl reads them, and owns none
-  HttpCall call;
-  HttpCall set;  // what the handle was last told, but for headers and body
-  HttpEnd end;
-  std::size_t multi = 0;
-  std::array<char, CURL_ERROR_SIZE> error{};
-};
-
-size_t on_body(char* data, size_t size, size_t count, void* user) {
-  auto& slot = *static_cast<Slot*>(user);
-  const std::size_t n = size * count;
-  if (slot.end.body.size() + n > kReplyBytesMax) return 0;  // ends the call as broken
-  slot.end.body.append(data, n);
-  return n;
-}
-
-// The guard.  It counts before it checks anything, since the count is what the protocol trusts.
-int on_send(void* user, char* peer_ip, char*, int, int) {
-  auto& slot = *static_cast<Slot*>(user);
-  if (++slot.end.sends > 1) return CURL_PREREQFUNC_ABORT;
-  if (!slot.call.address_allow.empty() && !in_network(peer_ip, slot.call.address_allow)) {
-    slot.end.sends = 0;  // no byte has left, and none will
-    slot.end.detail = std::string{"peer address "} + peer_ip + " is not allowed";
-    return CURL_PREREQFUNC_ABORT;
-  }
-  return CURL_PREREQFUNC_OK;
-}
-
-void set_up(Slot& slot) {
-  CURL* easy = slot.easy.get();
-  curl_easy_setopt(easy, CURLOPT_PRIVATE, &slot);
-  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-  curl_easy_setopt(easy, CURLOPT_WRITEDATA, &slot);
-  curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send);
-  curl_easy_setopt(easy, CURLOPT_PREREQDATA, &slot);
-  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, slot.error.data());
-  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-  curl_easy_setopt(easy, CURLOPT_PROXY, "");
-  curl_easy_setopt(easy, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
-  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-  curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
-  curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, kReceiveBufferBytes);
-  curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, kUploadBufferBytes);
-  curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 60L);
-  curl_easy_setopt(easy, CURLOPT_USERAGENT, "vouch/" VOUCH_VERSION);
-  curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, nullptr);
-}
-
-// The nodes are ours, so that a call allocates none; "Expect:" removes libcurl's own header.
-void set_headers(Slot& slot) {
-  if (slot.call.body.size() > 1024) slot.call.headers.emplace_back("Expect:");
-  slot.headers.clear();
-  for (std::string& header : slot.call.headers) slot.headers.push_back({header.data(), nullptr});
-  for (std::size_t i = 1; i < slot.headers.size(); ++i) {
-    slot.headers[i - 1].next = &slot.headers[i];
-  }
-  curl_easy_setopt(slot.easy.get(), CURLOPT_HTTPHEADER,
-                   slot.headers.empty() ? nullptr : slot.headers.data());
-}
-
-bool same_target(const HttpCall& a, const HttpCall& b) {
-  return a.url == b.url && a.get == b.get && a.http_allowed == b.http_allowed &&
-         a.connect_timeout == b.connect_timeout && a.timeout == b.timeout &&
-         a.fresh_connection == b.fresh_connection;
-}
-
-// What stays the same from call to call: most calls of a handle go where the last one went.
-void set_target(Slot& slot) {
-  CURL* easy = slot.easy.get();
-  const HttpCall& call = slot.call;
-  curl_easy_setopt(easy, CURLOPT_URL, call.url.c_str());
-  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, call.http_allowed ? "http,https" : "https");
-  if (call.get) {
-    curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
-  } else {
-    curl_easy_setopt(easy, CURLOPT_POST, 1L);
-  }
-  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                   static_cast<long>(call.connect_timeout.count()));
-  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(call.timeout.count()));
-  curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, call.fresh_connection ? 1L : 0L);
-  curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, call.fresh_connection ? 1L : 0L);
-  slot.set.url = call.url;
-  slot.set.get = call.get;
-  slot.set.http_allowed = call.http_allowed;
-  slot.set.connect_timeout = call.connect_timeout;
-  slot.set.timeout = call.timeout;
-  slot.set.fresh_connection = call.fresh_connection;
-}
-
-void set_call(Slot& slot) {
-  if (!same_target(slot.call, slot.set)) set_target(slot);
-  if (!slot.call.get) {
-    curl_easy_setopt(slot.easy.get(), CURLOPT_POSTFIELDSIZE,
-                     static_cast<long>(slot.call.body.size()));
-    curl_easy_setopt(slot.easy.get(), CURLOPT_POSTFIELDS, slot.call.body.data());
-  }
-  set_headers(slot);
-}
-
-void read_end(Slot& slot, CURLcode code) {
-  CURL* easy = slot.easy.get();
-  HttpEnd& end = slot.end;
-  end.tag = slot.call.tag;
-  end.curl_code = static_cast<int>(code);
-  end.transport = transport_of(code);
-  long status = 0;
-  curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-  end.status = static_cast<int>(status);
-  curl_off_t total_us = 0;
-  curl_easy_getinfo(easy, CURLINFO_TOTAL_TIME_T, &total_us);
-  end.duration_us = total_us;
-  const char* type = nullptr;
-  curl_easy_getinfo(easy, CURLINFO_CONTENT_TYPE, &type);
-  if (type != nullptr) end.content_type = type;
-  curl_header* header = nullptr;
-  if ((status == 429 || status == 503) &&
-      curl_easy_header(easy, "Retry-After", 0, CURLH_HEADER, -1, &header) == CURLHE_OK) {
-    end.retry_after = header->value;
-  }
-  if (code != CURLE_OK && end.detail.empty()) {
-    end.detail = slot.error[0] != '\0' ? slot.error.data() : curl_easy_strerror(code);
-  }
-}
-
-void init_library() {
-  static std::once_flag once;
-  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+asio::ssl::context make_trust(const std::string& authorities) {
+  asio::ssl::context trust{asio::ssl::context::tls_client};
+  error_code error;
+  trust.set_options(asio::ssl::context::no_sslv2 | asio::ssl::context::no_sslv3 |
+                        asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1,
+                    error);
+  if (!error) trust.set_default_verify_paths(error);
+  if (!error && !authorities.empty()) trust.load_verify_file(authorities, error);
+  VOUCH_ASSERT(!error);
+  return trust;
 }
 
 }  // namespace
 
-struct HttpClient::State {
-  std::vector<std::unique_ptr<CURLM, FreeMulti>> multis;
-  std::vector<int> in_multi;  // calls out in each
-  std::vector<std::unique_ptr<Slot>> slots;
-  std::vector<Slot*> free;
-  int calls_max = 0;
+struct HttpClient::State final : ConnectionUser {
+  State(const Clock& the_clock, const HttpSettings& settings)
+      : clock{the_clock}, calls_max{settings.calls_max}, trust{make_trust(settings.authorities)} {}
+
+  const Clock& clock;
+  int calls_max;
+  asio::ssl::context trust;
+  // Before what its handlers refer to goes, the loop is emptied: see the destructor.
+  asio::io_context io{1};  // one thread runs it; posting from others stays safe
+  asio::executor_work_guard<asio::io_context::executor_type> work{io.get_executor()};
+  std::map<std::string, Target> targets;                             // by URL
+  std::map<std::string, Origin> origins;                             // by scheme and authority
+  std::map<Origin*, std::vector<std::shared_ptr<Connection>>> idle;  // the latest used last
+  std::vector<std::unique_ptr<Exchange>> exchanges;
+  std::vector<Exchange*> free;
+  std::vector<HttpEnd> ended;
   int in_flight = 0;
-  bool unsent = false;  // calls were started since the last step, which sends them
+  Instant next_limit = Instant::max();  // no call's time is over before
+  Instant next_sweep{};
+
+  ~State() {
+    for (auto& exchange : exchanges) {
+      if (exchange->connection) exchange->connection->close();
+    }
+    for (auto& [origin, connections] : idle) {
+      for (auto& connection : connections) connection->close();
+    }
+    io.poll();
+  }
+
+  void start(HttpCall call);
+  void dispatch(Exchange& exchange, const Target& target);
+  void open(Exchange& exchange, Origin& origin);
+  void send(Exchange& exchange);
+  void finish(Exchange& exchange, Transport transport, std::string words);
+  void release(Exchange& exchange);
+  void look_at_limits(Instant now);
+  [[nodiscard]] Result<const Target*> target_of(const std::string& url);
+  [[nodiscard]] Origin& origin_of(const Target& target);
+  [[nodiscard]] std::shared_ptr<Connection> take_idle(Origin& origin);
+
+  void opened(Connection& connection) override;
+  void received(Connection& connection, std::string_view bytes) override;
+  void lost(Connection& connection, Transport why, std::string words, bool ended_well) override;
 };
 
-HttpClient::HttpClient(int calls_max) : state_{std::make_unique<State>()} {
-  init_library();
-  VOUCH_ASSERT(calls_max > 0);
-  state_->calls_max = calls_max;
-  const int multis = (calls_max + kCallsPerMulti - 1) / kCallsPerMulti;
-  for (int i = 0; i < multis; ++i) {
-    state_->multis.emplace_back(curl_multi_init());
-    CURLM* multi = state_->multis.back().get();
-    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, static_cast<long>(kCallsPerMulti));
-    curl_multi_setopt(multi, CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_NOTHING));
-  }
-  state_->in_multi.resize(state_->multis.size());
+Result<const Target*> HttpClient::State::target_of(const std::string& url) {
+  const auto found = targets.find(url);
+  if (found != targets.end()) return &found->second;
+  VOUCH_TRY(Target target, parse_target(url));
+  if (targets.size() >= kTargetsMax) targets.clear();
+  return &targets.emplace(url, std::move(target)).first->second;
 }
 
-HttpClient::~HttpClient() {
-  for (const auto& slot : state_->slots) {
-    curl_multi_remove_handle(state_->multis[slot->multi].get(), slot->easy.get());
-  }
-  state_->slots.clear();
+Origin& HttpClient::State::origin_of(const Target& target) {
+  const std::string key = (target.tls ? "s " : "p ") + target.authority;
+  Origin& origin = origins[key];
+  if (origin.target.host.empty()) origin.target = target;
+  return origin;
 }
 
-void HttpClient::start(HttpCall call) {
-  State& s = *state_;
-  VOUCH_ASSERT(s.in_flight < s.calls_max);
-  if (s.free.empty()) {
-    auto slot = std::make_unique<Slot>();
-    slot->easy.reset(curl_easy_init());
-    VOUCH_ASSERT(slot->easy != nullptr);
-    set_up(*slot);
-    s.free.push_back(slot.get());
-    s.slots.push_back(std::move(slot));
-  }
-  Slot& slot = *s.free.back();
-  s.free.pop_back();
-  slot.call = std::move(call);
-  slot.end = HttpEnd{};
-  slot.error[0] = '\0';
-  set_call(slot);
-  // The first with room: as long as one is enough, the others cost nothing.
-  const auto roomy = std::find_if(s.in_multi.begin(), s.in_multi.end(),
-                                  [](int calls) { return calls < kCallsPerMulti; });
-  slot.multi = static_cast<std::size_t>(roomy - s.in_multi.begin());
-  ++*roomy;
-  ++s.in_flight;
-  s.unsent = true;
-  VOUCH_ASSERT(curl_multi_add_handle(s.multis[slot.multi].get(), slot.easy.get()) == CURLM_OK);
+std::shared_ptr<Connection> HttpClient::State::take_idle(Origin& origin) {
+  auto& connections = idle[&origin];
+  if (connections.empty()) return nullptr;
+  std::shared_ptr<Connection> connection = std::move(connections.back());
+  connections.pop_back();
+  return connection;
 }
 
-void HttpClient::step(std::vector<HttpEnd>& ended) {
-  State& s = *state_;
-  s.unsent = false;
-  for (std::size_t i = 0; i < s.multis.size(); ++i) {
-    if (s.in_multi[i] == 0) continue;
-    CURLM* multi = s.multis[i].get();
-    int running = 0;
-    curl_multi_perform(multi, &running);
-    int left = 0;
-    while (CURLMsg* message = curl_multi_info_read(multi, &left)) {
-      if (message->msg != CURLMSG_DONE) continue;
-      const CURLcode code = message->data.result;
-      Slot* slot = nullptr;
-      curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &slot);
-      read_end(*slot, code);
-      curl_multi_remove_handle(multi, slot->easy.get());
-      --s.in_multi[i];
-      --s.in_flight;
-      ended.push_back(std::move(slot->end));
-      s.free.push_back(slot);
+void HttpClient::State::start(HttpCall call) {
+  VOUCH_ASSERT(in_flight < calls_max);
+  if (free.empty()) {
+    exchanges.push_back(std::make_unique<Exchange>());
+    free.push_back(exchanges.back().get());
+  }
+  Exchange& exchange = *free.back();
+  free.pop_back();
+  ++in_flight;
+  exchange.call = std::move(call);
+  exchange.end = HttpEnd{};
+  exchange.end.tag = exchange.call.tag;
+  exchange.started = clock.now();
+  exchange.connect_by = exchange.started + exchange.call.connect_timeout;
+  exchange.answer_by = exchange.started + exchange.call.timeout;
+  next_limit = std::min({next_limit, exchange.connect_by, exchange.answer_by});
+
+  const auto target = target_of(exchange.call.url);
+  if (!target) return finish(exchange, Transport::refused, target.error().message);
+  if (!(*target)->tls && !exchange.call.http_allowed) {
+    return finish(exchange, Transport::refused, "plain http is not allowed");
+  }
+  auto text = request_text(**target, exchange.call);
+  if (!text) return finish(exchange, Transport::refused, text.error().message);
+  exchange.request = std::move(*text);
+  dispatch(exchange, **target);
+}
+
+void HttpClient::State::dispatch(Exchange& exchange, const Target& target) {
+  Origin& origin = origin_of(target);
+  if (!exchange.call.fresh_connection) exchange.connection = take_idle(origin);
+  if (!exchange.connection) return open(exchange, origin);
+  exchange.connection->exchange = &exchange;
+  send(exchange);
+}
+
+void HttpClient::State::open(Exchange& exchange, Origin& origin) {
+  exchange.connection = std::make_shared<Connection>(io, trust, origin, clock, *this);
+  exchange.connection->exchange = &exchange;
+  exchange.connection->open();
+}
+
+void HttpClient::State::opened(Connection& connection) {
+  send(*connection.exchange);
+}
+
+// The one place where a call leaves: what forbids it is looked at here, and it is counted before
+// its first byte goes.
+void HttpClient::State::send(Exchange& exchange) {
+  const HttpCall& call = exchange.call;
+  Connection& connection = *exchange.connection;
+  if (!call.address_allow.empty() && !in_network(connection.peer_address(), call.address_allow)) {
+    return finish(exchange, Transport::refused,
+                  "peer address " + connection.peer_address() + " is not allowed");
+  }
+  exchange.parser.begin(exchange.end);
+  ++exchange.end.sends;
+  VOUCH_ASSERT(exchange.end.sends == 1);
+  if (connection.send(exchange.request)) return;
+  // The connection was dead before the first byte: as if it had never been there.
+  --exchange.end.sends;
+  Origin& origin = connection.origin();
+  connection.close();
+  open(exchange, origin);
+}
+
+void HttpClient::State::received(Connection& connection, std::string_view bytes) {
+  Exchange* exchange = connection.exchange;
+  if (exchange == nullptr || exchange->end.sends == 0) {
+    // An answer that nobody has asked for: whose would the next one be?
+    std::erase_if(idle[&connection.origin()],
+                  [&](const auto& one) { return one.get() == &connection; });
+    connection.close();
+    if (exchange != nullptr) finish(*exchange, Transport::broken, "an answer before the call");
+    return;
+  }
+  switch (exchange->parser.take(bytes)) {
+    case ReplyParser::Progress::more:
+      return;
+    case ReplyParser::Progress::done:
+      return finish(*exchange, Transport::complete, {});
+    case ReplyParser::Progress::broken:
+      return finish(*exchange, Transport::broken, exchange->parser.problem());
+  }
+}
+
+void HttpClient::State::lost(Connection& connection, Transport why, std::string words,
+                             bool ended_well) {
+  Exchange* exchange = connection.exchange;
+  if (exchange == nullptr) {
+    std::erase_if(idle[&connection.origin()],
+                  [&](const auto& one) { return one.get() == &connection; });
+    return;
+  }
+  if (exchange->end.sends == 0) return finish(*exchange, why, std::move(words));
+  if (ended_well && exchange->parser.take_end() == ReplyParser::Progress::done) {
+    return finish(*exchange, Transport::complete, {});
+  }
+  if (ended_well) words = "closed by the peer: " + exchange->parser.problem();
+  finish(*exchange, Transport::broken, std::move(words));
+}
+
+void HttpClient::State::finish(Exchange& exchange, Transport transport, std::string words) {
+  exchange.end.transport = transport;
+  exchange.end.detail = std::move(words);
+  exchange.end.duration_us =
+      std::chrono::duration_cast<std::chrono::microseconds>(clock.now() - exchange.started).count();
+  if (exchange.connection) release(exchange);
+  ended.push_back(std::move(exchange.end));
+  free.push_back(&exchange);
+  --in_flight;
+}
+
+void HttpClient::State::release(Exchange& exchange) {
+  const std::shared_ptr<Connection> connection = std::move(exchange.connection);
+  exchange.connection = nullptr;
+  connection->exchange = nullptr;
+  const bool keep = exchange.end.transport == Transport::complete &&
+                    !exchange.call.fresh_connection && connection->is_open() &&
+                    connection->all_sent() && exchange.parser.connection_is_reusable();
+  if (!keep) return connection->close();
+  connection->idle_since = clock.now();
+  idle[&connection->origin()].push_back(connection);
+}
+
+void HttpClient::State::look_at_limits(Instant now) {
+  if (now >= next_limit) {
+    next_limit = Instant::max();
+    for (const auto& exchange : exchanges) {
+      if (!exchange->connection) continue;
+      const bool waits_for_connection = exchange->end.sends == 0;
+      if (waits_for_connection && now >= std::min(exchange->connect_by, exchange->answer_by)) {
+        finish(*exchange, Transport::unreachable, "no connection within the time allowed");
+      } else if (now >= exchange->answer_by) {
+        finish(*exchange, Transport::timed_out, "no complete answer within the time allowed");
+      } else {
+        next_limit =
+            std::min(next_limit, waits_for_connection ? exchange->connect_by : exchange->answer_by);
+      }
+    }
+  }
+  if (now < next_sweep) return;
+  next_sweep = now + kSweep;
+  for (auto& [origin, connections] : idle) {
+    while (!connections.empty() && now >= connections.front()->idle_since + kIdleMax) {
+      connections.front()->close();
+      connections.erase(connections.begin());
     }
   }
 }
 
+HttpClient::HttpClient(const Clock& clock, HttpSettings settings)
+    : state_{std::make_unique<State>(clock, settings)} {}
+HttpClient::~HttpClient() = default;
+
+void HttpClient::start(HttpCall call) {
+  state_->start(std::move(call));
+}
+
+void HttpClient::step(std::vector<HttpEnd>& ended) {
+  State& s = *state_;
+  s.io.poll();
+  s.look_at_limits(s.clock.now());
+  std::move(s.ended.begin(), s.ended.end(), std::back_inserter(ended));
+  s.ended.clear();
+}
+
 void HttpClient::wait(Millis limit) {
   State& s = *state_;
-  if (s.unsent) return;  // libcurl would return at once, after asking the kernel about every socket
-  const int ms = static_cast<int>(std::clamp<std::int64_t>(limit.count(), 0, 60'000));
-  int ready = 0;
-  if (s.multis.size() == 1) {
-    curl_multi_poll(s.multis[0].get(), nullptr, 0, ms, &ready);
-    return;
-  }
-  // Several multis cannot sleep in one call (curl_multi_waitfds came with 8.8): look at all, and
-  // sleep a millisecond on the first when none had anything.
-  for (std::size_t i = 1; i < s.multis.size(); ++i) {
-    if (s.in_multi[i] == 0) continue;
-    curl_multi_poll(s.multis[i].get(), nullptr, 0, 0, &ready);
-    if (ready > 0) return;
-  }
-  const bool alone = s.in_flight == s.in_multi[0];
-  curl_multi_poll(s.multis[0].get(), nullptr, 0, alone ? ms : std::min(ms, 1), &ready);
+  if (!s.ended.empty()) return;
+  const Nanos left = std::min<Nanos>(limit, s.next_limit - s.clock.now());
+  if (left > Nanos::zero()) s.io.run_one_for(left);
 }
 
 void HttpClient::wake() {
-  curl_multi_wakeup(state_->multis[0].get());
+  boost::asio::post(state_->io, [] {});
 }
 
 int HttpClient::in_flight() const {

@@ -88,9 +88,6 @@ void downstreams(Text& text, const std::vector<service::LaneView>& lanes) {
                 : v.breaker == service::Breaker::State::open ? 1.0
                                                              : 0.5;
        });
-  each("vouch_resends_stopped_total", "counter",
-       "Second sends of a call by the HTTP library that the guard stopped.",
-       [](const View& v) { return static_cast<double>(v.resends_stopped); });
 
   text.family("vouch_attempts_total", "counter", "Attempts ended, by outcome.");
   for (const View& lane : lanes) {

@@ -65,7 +65,8 @@ Result<std::int64_t> EventLog::append(const AttemptEnd& end, IssuanceState to) {
   insert.bind(9, number(intent.round)).bind(10, number(to)).bind(11, number(end.outcome));
   bind_or_null(insert, 12,
                end.http_status == 0 ? std::nullopt : std::optional<std::int64_t>{end.http_status});
-  bind_or_null(insert, 13, called ? std::optional<std::int64_t>{end.transport} : std::nullopt);
+  bind_or_null(insert, 13,
+               called ? std::optional<std::int64_t>{number(end.transport)} : std::nullopt);
   bind_or_null(insert, 14, called ? std::optional<std::int64_t>{end.sends} : std::nullopt);
   bind_or_null(insert, 15, called ? std::optional<std::int64_t>{end.duration_us} : std::nullopt);
   bind_or_null(insert, 16, end.reference);

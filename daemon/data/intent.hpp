@@ -16,6 +16,7 @@
 #include "common/issuance_state.hpp"
 #include "common/plan/campaign.hpp"
 #include "common/plan/downstream.hpp"
+#include "common/wire/transport.hpp"
 
 namespace vouch::data {
 
@@ -64,7 +65,7 @@ struct AttemptEnd {
   int strikes = 0;
   WallTime at;
   int http_status = 0;
-  int transport = 0;  // libcurl's code
+  wire::Transport transport = wire::Transport::complete;
   int sends = 0;
   std::int64_t duration_us = 0;
   std::string reference;

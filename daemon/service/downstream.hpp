@@ -27,7 +27,8 @@ class Downstream {
 
 class HttpDownstream final : public Downstream {
  public:
-  explicit HttpDownstream(int calls_max) : client_{calls_max} {}
+  HttpDownstream(const Clock& clock, int calls_max)
+      : client_{clock, {.calls_max = calls_max, .authorities = {}}} {}
   void start(wire::HttpCall call) override { client_.start(std::move(call)); }
   void take_ended(std::vector<wire::HttpEnd>& ended) override { client_.step(ended); }
   void wait(Millis limit) override { client_.wait(limit); }

@@ -140,7 +140,7 @@ void Engine::settle(Call call, const wire::HttpEnd& end, Instant now) {
   AttemptEnd attempt;
   attempt.at = clock_.wall_now();
   attempt.http_status = end.status;
-  attempt.transport = end.curl_code;
+  attempt.transport = end.transport;
   attempt.sends = end.sends;
   attempt.duration_us = end.duration_us;
   attempt.intent = std::move(call.intent);
@@ -150,7 +150,6 @@ void Engine::settle(Call call, const wire::HttpEnd& end, Instant now) {
          attempt);
 
   ++lane.view.outcomes[static_cast<std::size_t>(judged.outcome)];
-  if (end.sends > 1) ++lane.view.resends_stopped;
   lane.note_duration(end.duration_us, judged.answered);
   if (judged.outcome == Outcome::issued || judged.outcome == Outcome::declined) {
     lane.last_success = std::max(lane.last_success.value_or(call.started_at), call.started_at);
@@ -192,13 +191,13 @@ void Engine::settle_test(const Call& call, const wire::HttpEnd& end) {
   const bool reached = end.transport == wire::Transport::complete;
   const Lane* lane = lane_of(call.downstream);
   const std::string name = lane == nullptr ? "downstream" : lane->view.name;
-  const std::string result = reached ? "HTTP " + std::to_string(end.status)
-                                     : "not reached, code " + std::to_string(end.curl_code);
-  // Words from outside (libcurl's, the peer's) stay out of the answer's JSON.
+  const std::string result =
+      reached ? "HTTP " + std::to_string(end.status) : std::string{wire::name_of(end.transport)};
+  // Words from outside (the peer's, a library's) stay out of the answer's JSON.
   const std::string answer =
       std::string{R"({"ok":true,"reached":)"} + (reached ? "true" : "false") + R"(,"status":)" +
-      std::to_string(end.status) + R"(,"transport":)" + std::to_string(end.curl_code) +
-      R"(,"duration_us":)" + std::to_string(end.duration_us) + "}";
+      std::to_string(end.status) + R"(,"transport":")" + std::string{wire::name_of(end.transport)} +
+      R"(","duration_us":)" + std::to_string(end.duration_us) + "}";
   writer_.push(data::Note{.command = call.test_command,
                           .kind = EventKind::downstream,
                           .words = "test of " + name + ": " + result,

@@ -41,7 +41,6 @@ struct LaneView {
   int ready = 0;
   Breaker::State breaker = Breaker::State::closed;
   std::uint64_t started = 0;
-  std::uint64_t resends_stopped = 0;
   std::array<std::uint64_t, 8> outcomes{};  // by Outcome
   std::array<std::uint64_t, kLatencyBoundsUs.size() + 1> latency{};
   std::uint64_t latency_sum_us = 0;

@@ -102,22 +102,13 @@ class PointerReader final : public Sax {
   std::vector<Level> levels_;
 };
 
-bool is_certificate_error(int curl_code) {
-  // CURLE_SSL_CERTPROBLEM, PEER_FAILED_VERIFICATION, CACERT_BADFILE, ISSUER_ERROR,
-  // INVALIDCERTSTATUS
-  return curl_code == 58 || curl_code == 60 || curl_code == 77 || curl_code == 83 ||
-         curl_code == 91;
-}
-
 Judgement without_answer(const wire::HttpEnd& end) {
   Judgement judged;
   judged.ails = true;
   judged.detail = end.detail;
-  if (end.sends > 1) {
-    judged.detail = "a second send of the same call was stopped: " + end.detail;
-  }
   if (end.sends > 0) return judged;  // bytes may have left: unknown
-  judged.outcome = is_certificate_error(end.curl_code) ? Outcome::setup : Outcome::not_executed;
+  judged.outcome =
+      end.transport == wire::Transport::certificate ? Outcome::setup : Outcome::not_executed;
   return judged;
 }
 

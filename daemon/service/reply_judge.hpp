@@ -1,7 +1,7 @@
 // reply_judge.hpp: what the end of a call means.
 //
-// The rules in order.  1. No complete answer: "not executed" only when the guard never fired
-// (no byte left); else unknown, whatever libcurl's code says.  2. The downstream's own outcome
+// The rules in order.  1. No complete answer: "not executed" only when not one byte has left;
+// else unknown, whatever the transport says.  2. The downstream's own outcome
 // table.  3. The rules for statuses; what no rule knows is unknown.  `issued` needs evidence in
 // the reply each time: a reference, the same request id, the same amount and currency.
 //

@@ -125,8 +125,8 @@ CREATE TABLE event (
   to_state      INTEGER,
   outcome       INTEGER,                      -- of an attempt
   http_status   INTEGER,
-  transport     INTEGER,                      -- libcurl's code; 0: an answer came
-  sends         INTEGER,                      -- the guard fired so often; 2: a re-send was stopped
+  transport     INTEGER,                      -- wire::Transport; 0: an answer came
+  sends         INTEGER,                      -- 0: not one byte of the call has left
   duration_us   INTEGER,
   reference     TEXT,                         -- the downstream's name for what it issued
   reply_digest  BLOB,

@@ -1,4 +1,4 @@
-// model_client.hpp: the caller's side of the model services, in the place of libcurl.
+// model_client.hpp: the caller's side of the model services, in the place of HTTP.
 //
 // It lives and dies with a simulated process: calls that are out when it dies go on at the
 // services, and nobody hears how they end.

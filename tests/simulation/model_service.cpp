@@ -22,11 +22,10 @@ Json parsed(const std::string& body) {
   return std::move(*json);
 }
 
-void end_without_answer(HttpEnd& end, Transport transport, int curl_code, int sends) {
+void end_without_answer(HttpEnd& end, Transport transport, int sends) {
   end.transport = transport;
-  end.curl_code = curl_code;
   end.sends = sends;
-  end.detail = "simulated, libcurl's code " + std::to_string(curl_code);
+  end.detail = "simulated: " + std::string{wire::name_of(transport)};
 }
 
 void end_with_answer(HttpEnd& end, int status, std::string body) {
@@ -143,7 +142,7 @@ std::shared_ptr<const Ending> ModelService::call(const wire::HttpCall& call, Ins
                             static_cast<std::uint64_t>(Nanos{3 * call.timeout}.count())))};
       }
       if (fate == Fate::late || fate == Fate::answer_lost) {
-        end_without_answer(ending->end, Transport::timed_out, 28, 1);
+        end_without_answer(ending->end, Transport::timed_out, 1);
         ending->at = now + call.timeout;
       }
       visits_.push_back(std::move(visit));
@@ -157,17 +156,17 @@ void ModelService::fail_to_arrive(Fate fate, const wire::HttpCall& call, Instant
                                   Ending& ending) {
   switch (fate) {
     case Fate::refused:
-      return end_without_answer(ending.end, Transport::unreachable, 7, 0);
+      return end_without_answer(ending.end, Transport::unreachable, 0);
     case Fate::tls_failed:
-      return end_without_answer(ending.end, Transport::tls, 35, 0);
+      return end_without_answer(ending.end, Transport::tls, 0);
     case Fate::reset_before:
-      return end_without_answer(ending.end, Transport::broken, 56, 1);
+      return end_without_answer(ending.end, Transport::broken, 1);
     case Fate::connect_slow:
       ending.at = now + call.connect_timeout;
-      return end_without_answer(ending.end, Transport::timed_out, 28, 0);
+      return end_without_answer(ending.end, Transport::timed_out, 0);
     default:
       ending.at = now + call.timeout;
-      return end_without_answer(ending.end, Transport::timed_out, 28, 1);
+      return end_without_answer(ending.end, Transport::timed_out, 1);
   }
 }
 
@@ -218,7 +217,7 @@ void ModelService::arrive(Visit& visit) {
     // Slower than the caller's patience or not: whichever comes first.
     visit.ending->at = std::min(answer.busy_until, visit.ending->at + std::chrono::seconds{1});
     if (answer.busy_until > visit.ending->at) {
-      return end_without_answer(end, Transport::timed_out, 28, 1);
+      return end_without_answer(end, Transport::timed_out, 1);
     }
   }
   end_with_answer(end, answer.status, answer.body);
@@ -270,19 +269,19 @@ ModelService::Answer ModelService::carry_out(const Visit& visit) {
 
 // What the faults make of the answer on its way back.
 void ModelService::spoil(const Visit& visit, HttpEnd& end) {
-  const auto without_answer = [&](Transport transport, int code, int sends) {
+  const auto without_answer = [&](Transport transport, int sends) {
     end.status = 0;
     end.body.clear();
     end.content_type.clear();
-    end_without_answer(end, transport, code, sends);
+    end_without_answer(end, transport, sends);
   };
   switch (visit.fate) {
-    case Fate::resend_stopped:
-      return without_answer(Transport::guard, 42, 2);
-    case Fate::resend_refused:
-      return without_answer(Transport::unreachable, 7, 1);
+    case Fate::died_after:
+      return without_answer(Transport::refused, 1);
+    case Fate::gone_after:
+      return without_answer(Transport::unreachable, 1);
     case Fate::half_answer:
-      return without_answer(Transport::broken, 18, 1);
+      return without_answer(Transport::broken, 1);
     case Fate::redirected:
       return end_with_answer(end, 302, "");
     case Fate::same_error:

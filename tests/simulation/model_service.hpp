@@ -29,16 +29,16 @@ namespace vouch::test {
 
 // What may become of a call.
 enum class Fate : std::uint8_t {
-  answered,        // as a healthy service does
-  answer_lost,     // arrives, is carried out, and no answer ever comes
-  swallowed,       // never arrives, no answer
-  late,            // arrives only after the caller has given up
-  resend_stopped,  // carried out, connection closed; libcurl re-sends, the guard stops it
-  resend_refused,  // the same, and the listener is gone too: "could not connect" after one send
-  reset_before,    // connection reset, nothing was carried out
-  half_answer,     // carried out, the answer breaks off
-  refused,         // no connection
-  connect_slow,    // no connection within the time
+  answered,      // as a healthy service does
+  answer_lost,   // arrives, is carried out, and no answer ever comes
+  swallowed,     // never arrives, no answer
+  late,          // arrives only after the caller has given up
+  died_after,    // carried out; the caller is told that the call was refused, after its send
+  gone_after,    // carried out; the caller is told "unreachable", after its send
+  reset_before,  // connection reset, nothing was carried out
+  half_answer,   // carried out, the answer breaks off
+  refused,       // no connection
+  connect_slow,  // no connection within the time
   tls_failed,
   too_many,      // 429, with or without Retry-After
   error,         // 5xx, carried out or not, never the same bytes twice

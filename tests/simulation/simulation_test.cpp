@@ -32,10 +32,10 @@ void prepare(World& world, std::size_t luck) {
   for (ModelService* service : {&world.coupons, &world.balances}) {
     service->fault(Fate::answer_lost) = 0.02;
     if (luck == 1 || everything) {
-      for (const Fate fate : {Fate::answer_lost, Fate::swallowed, Fate::late, Fate::resend_stopped,
-                              Fate::resend_refused, Fate::reset_before, Fate::half_answer,
-                              Fate::refused, Fate::connect_slow, Fate::tls_failed, Fate::error,
-                              Fate::same_error, Fate::wrong_answer}) {
+      for (const Fate fate :
+           {Fate::answer_lost, Fate::swallowed, Fate::late, Fate::died_after, Fate::gone_after,
+            Fate::reset_before, Fate::half_answer, Fate::refused, Fate::connect_slow,
+            Fate::tls_failed, Fate::error, Fate::same_error, Fate::wrong_answer}) {
         service->fault(fate) = everything ? 0.015 : 0.03;
       }
       service->slow_share = 0.05;

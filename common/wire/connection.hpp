@@ -1,0 +1,98 @@
+// connection.hpp: one connection to a server: found, connected, encrypted, written to, read from.
+//
+// From the moment it is open it always reads, so that the end of an idle connection is noticed
+// when it comes, and not when the next call has been sent into it.
+//
+// Threads: the loop's.
+// Errors:  told to the ConnectionUser, in words.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/clock.hpp"
+#include "common/wire/request_text.hpp"
+#include "common/wire/transport.hpp"
+
+namespace vouch::wire {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+
+// An endpoint that calls go to, and what was learned of it.
+struct Origin {
+  Target target;
+  std::vector<asio::ip::tcp::endpoint> addresses;  // of the last look-up
+  Instant looked_up{};
+};
+
+class Connection;
+
+// Whoever opened a connection.  It is told nothing any more once it has closed it.
+class ConnectionUser {
+ public:
+  virtual void opened(Connection& connection) = 0;
+  virtual void received(Connection& connection, std::string_view bytes) = 0;
+  // `ended`: by the peer, in good order.
+  virtual void lost(Connection& connection, Transport why, std::string words, bool ended) = 0;
+
+ protected:
+  ~ConnectionUser() = default;
+};
+
+struct Exchange;
+
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(asio::io_context& io, asio::ssl::context& trust, Origin& origin, const Clock& clock,
+             ConnectionUser& user);
+
+  // Ends in opened() or lost().
+  void open();
+  // False when the kernel refused the very first byte: nothing has left, and nothing will.
+  [[nodiscard]] bool send(std::string text);
+  // Of the last send: every byte is with the kernel.
+  [[nodiscard]] bool all_sent() const { return unsent_.empty(); }
+  void close();
+
+  [[nodiscard]] bool is_open() const { return is_open_; }
+  [[nodiscard]] const std::string& peer_address() const { return peer_address_; }
+  [[nodiscard]] Origin& origin() { return origin_; }
+
+  Exchange* exchange = nullptr;  // the call it carries; null while idle
+  Instant idle_since{};
+
+ private:
+  using Socket = asio::ip::tcp::socket;
+
+  void look_up();
+  void connect(std::size_t nth);
+  void shake_hands();
+  void become_open();
+  void read();
+  void write_rest();
+  void lose(Transport why, const error_code& error);
+
+  asio::ip::tcp::resolver resolver_;
+  asio::ssl::context& trust_;
+  Socket socket_;
+  std::optional<asio::ssl::stream<Socket&>> tls_;
+  Origin& origin_;
+  const Clock& clock_;
+  ConnectionUser& user_;
+  std::vector<asio::ip::tcp::endpoint> addresses_;
+  std::string peer_address_;
+  std::string unsent_;
+  std::vector<char> in_;
+  bool is_open_ = false;
+  bool is_closed_ = false;
+};
+
+}  // namespace vouch::wire
