@@ -42,7 +42,7 @@ HttpEnd no_answer(Transport transport, int sends) {
   HttpEnd end;
   end.transport = transport;
   end.sends = sends;
-  end.detail = "its words";
+  end.detail = "the client's words";
   return end;
 }
 
@@ -75,7 +75,7 @@ plan::OutcomeRule rule(int status_min, int status_max, std::string pointer,
 }  // namespace
 
 // The protocol's section 5, its first and seventh lines.
-TEST_CASE("reply_judge: without an answer, only the guard's own count proves anything") {
+TEST_CASE("reply_judge: without an answer, only the count of sends proves anything") {
   struct Case {
     const char* name;
     Transport transport;
@@ -83,17 +83,20 @@ TEST_CASE("reply_judge: without an answer, only the guard's own count proves any
     Outcome want;
   };
   const Case cases[] = {
-      {"no such name", Transport::unreachable, 0, Outcome::not_executed},
-      {"connect timed out", Transport::timed_out, 0, Outcome::not_executed},
+      {"DNS failure, refused", Transport::unreachable, 0, Outcome::not_executed},
       {"TLS failure", Transport::tls, 0, Outcome::not_executed},
-      {"stopped by the guard", Transport::refused, 0, Outcome::not_executed},
-      {"a wrong certificate", Transport::certificate, 0, Outcome::setup},
+      {"guard stop", Transport::refused, 0, Outcome::not_executed},
+      {"connect timed out", Transport::timed_out, 0, Outcome::not_executed},
+      {"closed before a byte left", Transport::broken, 0, Outcome::not_executed},
+      {"certificate error", Transport::certificate, 0, Outcome::setup},
       {"timeout", Transport::timed_out, 1, Outcome::unknown},
-      {"reset, partial, too large", Transport::broken, 1, Outcome::unknown},
+      {"reset, partial body, too large", Transport::broken, 1, Outcome::unknown},
       {"sent, then could not connect", Transport::unreachable, 1, Outcome::unknown},
       {"sent, then a TLS failure", Transport::tls, 1, Outcome::unknown},
       {"sent, then a wrong certificate", Transport::certificate, 1, Outcome::unknown},
       {"sent, then stopped by the guard", Transport::refused, 1, Outcome::unknown},
+      {"sent twice", Transport::broken, 2, Outcome::unknown},
+      {"sent twice, and refused", Transport::refused, 2, Outcome::unknown},
   };
   for (const Case& c : cases) {
     CAPTURE(c.name);
@@ -108,7 +111,7 @@ TEST_CASE("reply_judge: without an answer, only the guard's own count proves any
       CHECK_FALSE(judged.answered);
       CHECK_FALSE(judged.reply_digest);
       CHECK(judged.reference.empty());
-      CHECK(judged.detail.ends_with("its words"));
+      CHECK(judged.detail == "the client's words");
     }
   }
 }
