@@ -169,8 +169,10 @@ std::string missing_evidence(const data::Intent& intent, const PointerReader* re
   return {};
 }
 
+// Media types know no case (RFC 9110, 8.3.1); nearly all are written in small letters.
 bool is_json(const wire::HttpEnd& end) {
-  return end.content_type.find("json") != std::string::npos;
+  return end.content_type.find("json") != std::string::npos ||
+         lower_ascii(end.content_type).find("json") != std::string::npos;
 }
 
 }  // namespace

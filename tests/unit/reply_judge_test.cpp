@@ -247,6 +247,7 @@ TEST_CASE("reply_judge: only what says that it is JSON is read") {
   const Case cases[] = {
       {"application/json", true},
       {"application/json; charset=utf-8", true},
+      {"Application/JSON", true},
       {"application/problem+json", true},
       {"text/html", false},
       {"text/plain", false},
