@@ -19,21 +19,6 @@ constexpr Millis kAnswerPoll{50};
 // One that is being started answers within this; where none runs nobody waits longer.
 constexpr Millis kDaemonGrace{3'000};
 
-Result<std::string> read_stdin(std::size_t bytes_max) {
-  std::string text;
-  char buffer[16 * 1024];
-  while (true) {
-    const ssize_t n = ::read(STDIN_FILENO, buffer, sizeof buffer);
-    if (n < 0) return system_error("standard input", errno);
-    if (n == 0) return text;
-    text.append(buffer, static_cast<std::size_t>(n));
-    if (text.size() > bytes_max) {
-      return fail(Errc::invalid,
-                  "standard input: longer than " + std::to_string(bytes_max) + " bytes");
-    }
-  }
-}
-
 // {"ok":true,...} as it is, {"ok":false,"code","message","hint"} as the error it is.
 Result<std::string> decode_answer(const std::string& text) {
   VOUCH_TRY(const Json json, parse_json(text));
@@ -102,7 +87,9 @@ Result<WallTime> Session::time(std::string_view flag, std::string_view text) con
 }
 
 Result<std::string> Session::read_input(const std::string& path, std::size_t bytes_max) const {
-  return path == "-" ? read_stdin(bytes_max) : read_file(path, bytes_max);
+  if (path != "-") return read_file(path, bytes_max);
+  VOUCH_TRY(const FileDescriptor file, open_standard_input());
+  return read_all(file, name_of_input(path), bytes_max);
 }
 
 Result<std::string> Session::ask(store::CommandRow row, Millis timeout) {

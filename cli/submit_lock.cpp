@@ -16,7 +16,7 @@ namespace {
 constexpr Millis kTryEvery{100};
 
 // A holder that ended has removed the file: a lock on what nobody else can open is no lock.
-bool is_still_there(const store::FileDescriptor& file) {
+bool is_still_there(const FileDescriptor& file) {
   struct stat status {};
   return ::fstat(file.get(), &status) == 0 && status.st_nlink > 0;
 }
@@ -28,7 +28,7 @@ Result<SubmitLock> SubmitLock::take(const store::StorePaths& paths, std::string_
   const std::string path = paths.control() + "/submit-" + hex(sha256_128(submit_key)) + ".lock";
   const Instant deadline = clock.now() + patience;
   while (true) {
-    store::FileDescriptor file{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0660)};
+    FileDescriptor file{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0660)};
     if (!file.is_open()) return system_error(path, errno);
     const bool held = ::flock(file.get(), LOCK_EX | LOCK_NB) == 0;
     if (held && is_still_there(file)) return SubmitLock{path, std::move(file)};

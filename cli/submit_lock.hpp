@@ -11,9 +11,9 @@
 #include <string_view>
 
 #include "common/clock.hpp"
+#include "common/files.hpp"
 #include "common/result.hpp"
 #include "common/store/control_store.hpp"
-#include "common/store/file_io.hpp"
 
 namespace vouch::cli {
 
@@ -28,10 +28,10 @@ class SubmitLock {
   ~SubmitLock();
 
  private:
-  SubmitLock(std::string path, store::FileDescriptor file)
+  SubmitLock(std::string path, FileDescriptor file)
       : path_{std::move(path)}, file_{std::move(file)} {}
   std::string path_;
-  store::FileDescriptor file_;
+  FileDescriptor file_;
 };
 
 }  // namespace vouch::cli

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -24,8 +25,11 @@ Errc errc_of(int error_number) {
       return Errc::not_permitted;
     case EEXIST:
       return Errc::conflict;
+    case EISDIR:
+      return Errc::invalid;
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
     case EIO:
       return Errc::io;
     default:
@@ -33,19 +37,22 @@ Errc errc_of(int error_number) {
   }
 }
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_{fd} {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
+std::string hint_of(int error_number) {
+  switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      return "make room on that file system (df, quota, ulimit -f), then run it again";
+    case EIO:
+      return "check the health of the disk";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return "check the owner, group and mode of the file and its folders";
+    default:
+      return {};
   }
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_;
-};
+}
 
 std::string folder_of(const std::string& path) {
   const auto slash = path.rfind('/');
@@ -53,56 +60,88 @@ std::string folder_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-bool write_all(int fd, std::string_view content) {
-  while (!content.empty()) {
-    const ssize_t n = ::write(fd, content.data(), content.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return false;
-    content.remove_prefix(static_cast<std::size_t>(n));
-  }
-  return true;
-}
-
 // A durable file of a name of its own beside `path`.
 Result<std::string> write_aside(const std::string& path, std::string_view content, unsigned mode) {
   std::string aside = path + ".XXXXXX";
-  const Descriptor file{::mkostemp(aside.data(), O_CLOEXEC)};
-  if (file.get() < 0) return system_error(path, errno);
-  if (!write_all(file.get(), content) || ::fchmod(file.get(), mode) != 0 ||
-      ::fsync(file.get()) != 0) {
-    auto error = system_error(path, errno);
-    ::unlink(aside.c_str());
-    return error;
+  const FileDescriptor file{::mkostemp(aside.data(), O_CLOEXEC)};
+  if (!file.is_open()) return system_error(path, errno);
+  auto written = write_all(file, content, path);
+  if (written && (::fchmod(file.get(), mode) != 0 || ::fsync(file.get()) != 0)) {
+    written = system_error(path, errno);
   }
-  return aside;
+  if (written) return aside;
+  ::unlink(aside.c_str());
+  return tl::unexpected<Error>(written.error());
 }
 
 }  // namespace
 
-tl::unexpected<Error> system_error(const std::string& path, int error_number) {
-  const Errc code = errc_of(error_number);
-  std::string hint;
-  if (code == Errc::io) hint = "check the disk's space and health";
-  if (code == Errc::not_permitted)
-    hint = "check the owner, group and mode of the file and its folder";
-  return fail(code, path + ": " + std::strerror(error_number), std::move(hint));
+FileDescriptor::~FileDescriptor() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+tl::unexpected<Error> system_error(std::string_view path, int error_number,
+                                   std::string_view action) {
+  std::string message{path};
+  if (!action.empty()) message.append(": cannot ").append(action);
+  return fail(errc_of(error_number), message + ": " + std::strerror(error_number),
+              hint_of(error_number));
+}
+
+Result<FileDescriptor> open_to_read(const std::string& path) {
+  FileDescriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (!file.is_open()) return system_error(path, errno, "open");
+  return file;
+}
+
+Result<FileDescriptor> open_standard_input() {
+  FileDescriptor file{::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)};
+  if (!file.is_open()) return system_error("standard input", errno, "open");
+  return file;
+}
+
+Result<FileDescriptor> open_to_write(const std::string& path) {
+  FileDescriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640)};
+  if (!file.is_open()) return system_error(path, errno, "create");
+  return file;
+}
+
+Result<std::size_t> read_some(const FileDescriptor& file, std::span<char> into,
+                              std::string_view path) {
+  while (true) {
+    const ssize_t n = ::read(file.get(), into.data(), into.size());
+    if (n >= 0) return static_cast<std::size_t>(n);
+    if (errno != EINTR) return system_error(path, errno, "read");
+  }
+}
+
+Result<void> write_all(const FileDescriptor& file, std::string_view bytes, std::string_view path) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(file.get(), bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return system_error(path, errno, "write");
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return {};
+}
+
+Result<std::string> read_all(const FileDescriptor& file, const std::string& name,
+                             std::size_t bytes_max) {
+  std::string content;
+  std::array<char, 16 * 1024> buffer;
+  while (true) {
+    VOUCH_TRY(const std::size_t n, read_some(file, buffer, name));
+    if (n == 0) return content;
+    content.append(buffer.data(), n);
+    if (content.size() > bytes_max) {
+      return fail(Errc::invalid, name + ": longer than " + std::to_string(bytes_max) + " bytes");
+    }
+  }
 }
 
 Result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.get() < 0) return system_error(path, errno);
-  std::string content;
-  char buffer[16 * 1024];
-  while (true) {
-    const ssize_t n = ::read(file.get(), buffer, sizeof buffer);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return system_error(path, errno);
-    if (n == 0) return content;
-    content.append(buffer, static_cast<std::size_t>(n));
-    if (content.size() > bytes_max) {
-      return fail(Errc::invalid, path + ": longer than " + std::to_string(bytes_max) + " bytes");
-    }
-  }
+  VOUCH_TRY(const FileDescriptor file, open_to_read(path));
+  return read_all(file, path, bytes_max);
 }
 
 Result<void> replace_file(const std::string& path, std::string_view content, unsigned mode) {
@@ -138,8 +177,8 @@ Result<void> make_folder(const std::string& path, unsigned mode) {
 }
 
 Result<void> sync_folder(const std::string& path) {
-  const Descriptor folder{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (folder.get() < 0 || ::fsync(folder.get()) != 0) return system_error(path, errno);
+  const FileDescriptor folder{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (!folder.is_open() || ::fsync(folder.get()) != 0) return system_error(path, errno);
   return {};
 }
 

@@ -1,4 +1,5 @@
-// files.hpp: small files, written so that a crash or a reader meets the old content or the new.
+// files.hpp: plain files: descriptors that close themselves, whole reads and writes, and small
+// files written so that a crash or a reader meets the old content or the new.
 //
 // Not for databases: nothing but SQLite opens those, since closing a descriptor by hand would
 // drop SQLite's locks.
@@ -8,13 +9,48 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "common/result.hpp"
 
 namespace vouch {
 
+class FileDescriptor {
+ public:
+  FileDescriptor() = default;
+  explicit FileDescriptor(int fd) : fd_{fd} {}
+  FileDescriptor(FileDescriptor&& other) noexcept : fd_{std::exchange(other.fd_, -1)} {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~FileDescriptor();
+
+  [[nodiscard]] int get() const { return fd_; }
+  [[nodiscard]] bool is_open() const { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+[[nodiscard]] Result<FileDescriptor> open_to_read(const std::string& path);
+// A descriptor of its own for what comes in.
+[[nodiscard]] Result<FileDescriptor> open_standard_input();
+// Made anew with mode 0640, or emptied.
+[[nodiscard]] Result<FileDescriptor> open_to_write(const std::string& path);
+
+// Some bytes, at least one; 0 at the end.  `path` is for the error message.
+[[nodiscard]] Result<std::size_t> read_some(const FileDescriptor& file, std::span<char> into,
+                                            std::string_view path);
+[[nodiscard]] Result<void> write_all(const FileDescriptor& file, std::string_view bytes,
+                                     std::string_view path);
+
+// All there is from here on; invalid when it is longer than `bytes_max`.
+[[nodiscard]] Result<std::string> read_all(const FileDescriptor& file, const std::string& name,
+                                           std::size_t bytes_max);
 // The whole content; invalid when it is longer than `bytes_max`.  "-" is not special here.
 [[nodiscard]] Result<std::string> read_file(const std::string& path, std::size_t bytes_max);
 
@@ -34,7 +70,8 @@ namespace vouch {
 
 [[nodiscard]] bool path_exists(const std::string& path);
 
-// An error that says what the system said about `path`.
-[[nodiscard]] tl::unexpected<Error> system_error(const std::string& path, int error_number);
+// What the system said about `path`: "<path>: cannot <action>: <why>", or "<path>: <why>".
+[[nodiscard]] tl::unexpected<Error> system_error(std::string_view path, int error_number,
+                                                 std::string_view action = {});
 
 }  // namespace vouch

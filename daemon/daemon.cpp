@@ -7,9 +7,9 @@
 
 #include <filesystem>
 
+#include "common/files.hpp"
 #include "common/json.hpp"
 #include "common/log.hpp"
-#include "common/store/file_io.hpp"
 #include "common/text.hpp"
 
 namespace vouch::daemon {
@@ -29,7 +29,7 @@ Result<void> make_ledger_folder(const std::string& folder) {
   std::filesystem::create_directories(folder, error);
   if (error) return fail(Errc::not_permitted, folder + ": " + error.message());
   // Set-group-id and r-x for the group: readers may look and never write.
-  if (chmod(folder.c_str(), 02750) != 0) return store::errno_error(folder, "set the mode of");
+  if (chmod(folder.c_str(), 02750) != 0) return system_error(folder, errno, "set the mode of");
   return {};
 }
 
@@ -136,8 +136,8 @@ Result<void> Daemon::listen(const Config& config) {
   if (!id) return no_listener(config, id.error());
   if (config.admin_port_file.empty()) return {};
   const std::string aside = config.admin_port_file + ".new";
-  VOUCH_TRY(const store::FileDescriptor file, store::open_to_write(aside));
-  VOUCH_CHECK(store::write_all(file, std::to_string(http_.port_of(*id)) + "\n", aside));
+  VOUCH_TRY(const FileDescriptor file, open_to_write(aside));
+  VOUCH_CHECK(write_all(file, std::to_string(http_.port_of(*id)) + "\n", aside));
   std::filesystem::rename(aside, config.admin_port_file);
   return {};
 }

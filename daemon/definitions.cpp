@@ -1,34 +1,21 @@
 #include "daemon/definitions.hpp"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 
+#include "common/files.hpp"
 #include "common/json.hpp"
 #include "common/log.hpp"
-#include "common/store/file_io.hpp"
 #include "common/text.hpp"
 
 namespace vouch::daemon {
 namespace {
 
-constexpr std::size_t kSmallFileMax = 64 * 1024;
-
-Result<std::string> read_small_file(const std::string& path) {
-  VOUCH_TRY(const store::FileDescriptor file, store::open_to_read(path));
-  std::string text;
-  std::array<char, 4096> buffer{};
-  while (true) {
-    VOUCH_TRY(const std::size_t n, store::read_some(file, buffer, path));
-    if (n == 0) return text;
-    text.append(buffer.data(), n);
-    if (text.size() > kSmallFileMax) return fail(Errc::invalid, path + ": too large");
-  }
-}
+constexpr std::size_t kSmallFileBytesMax = 64 * 1024;
 
 std::string read_bearer(const std::string& path, const std::string& downstream) {
   if (path.empty()) return {};
-  const auto text = read_small_file(path);
+  const auto text = read_file(path, kSmallFileBytesMax);
   const std::string token{text ? trim_blanks(*text) : std::string_view{}};
   if (token.empty() || has_control_bytes(token)) {
     log::error("bearer token cannot be used; calls will be refused",
@@ -133,7 +120,7 @@ void Definitions::load_stops(const std::string& path) {
     stops_.clear();
     return;
   }
-  const auto text = read_small_file(path);
+  const auto text = read_file(path, kSmallFileBytesMax);
   auto stops =
       text ? parse_stops(*text) : Result<std::vector<Stop>>{tl::make_unexpected(text.error())};
   if (!stops) {

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "common/result.hpp"
-#include "common/store/file_io.hpp"
 #include "common/store/sealed_list.hpp"
+#include "common/store/spool_file.hpp"
 
 namespace vouch::store {
 

@@ -18,7 +18,7 @@
 
 #include "common/crypto.hpp"
 #include "common/result.hpp"
-#include "common/store/file_io.hpp"
+#include "common/store/spool_file.hpp"
 
 namespace vouch::store {
 

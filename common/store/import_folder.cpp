@@ -69,7 +69,7 @@ Result<ImportFolder> ImportFolder::create(const std::string& recipients_folder) 
   for (int i = 0; i < kTriesMax; ++i) {
     std::string path = recipients_folder + "/" + std::string{kPrefix} + "XXXXXX";
     if (::mkdtemp(path.data()) == nullptr) {
-      return errno_error(recipients_folder, "create a folder in it");
+      return system_error(recipients_folder, errno, "create a folder in it");
     }
     FileDescriptor lock = take_lock(path);
     if (lock.is_open()) return ImportFolder{recipients_folder, path, std::move(lock)};
@@ -81,8 +81,8 @@ Result<ImportFolder> ImportFolder::create(const std::string& recipients_folder) 
 Result<void> ImportFolder::publish(const std::string& file, const std::string& name) const {
   const std::string from = path_ + "/" + file;
   const std::string to = recipients_folder_ + "/" + name;
-  if (::chmod(from.c_str(), 0440) != 0) return errno_error(from, "change the mode");
-  if (::rename(from.c_str(), to.c_str()) != 0) return errno_error(to, "create");
+  if (::chmod(from.c_str(), 0440) != 0) return system_error(from, errno, "change the mode");
+  if (::rename(from.c_str(), to.c_str()) != 0) return system_error(to, errno, "create");
   return sync_folder(recipients_folder_);
 }
 

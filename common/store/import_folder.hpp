@@ -9,8 +9,8 @@
 
 #include <string>
 
+#include "common/files.hpp"
 #include "common/result.hpp"
-#include "common/store/file_io.hpp"
 
 namespace vouch::store {
 

@@ -60,16 +60,10 @@ InputFile::~InputFile() = default;
 
 Result<InputFile> InputFile::open(const std::string& path) {
   const bool is_stdin = path == "-";
-  FileDescriptor file;
-  if (is_stdin) {
-    file = FileDescriptor{::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)};
-    if (!file.is_open()) return errno_error("standard input", "open");
-  } else {
-    VOUCH_TRY(file, open_to_read(path));
-  }
+  VOUCH_TRY(FileDescriptor file, is_stdin ? open_standard_input() : open_to_read(path));
   InputFile input{std::move(file), is_stdin ? "standard input" : path};
   struct stat status {};
-  if (::fstat(input.file_.get(), &status) != 0) return errno_error(input.name_, "stat");
+  if (::fstat(input.file_.get(), &status) != 0) return system_error(input.name_, errno, "stat");
   if (S_ISDIR(status.st_mode)) return fail(Errc::invalid, path + ": is a folder, not a file");
   if (S_ISREG(status.st_mode)) {
     input.bytes_total_ = status.st_size;
@@ -157,7 +151,7 @@ Result<std::size_t> InputFile::read_inflated(std::span<char> into) {
 Result<void> InputFile::check_unchanged() const {
   if (bytes_total_ == 0) return {};
   struct stat status {};
-  if (::fstat(file_.get(), &status) != 0) return errno_error(name_, "stat");
+  if (::fstat(file_.get(), &status) != 0) return system_error(name_, errno, "stat");
   if (status.st_size == bytes_total_ && changed_ns(status) == changed_ns_) return {};
   return fail(Errc::busy, name_ + ": changed while it was read",
               "wait until the upload is complete and run it again; nothing was imported");

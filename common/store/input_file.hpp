@@ -12,8 +12,8 @@
 #include <span>
 #include <string>
 
+#include "common/files.hpp"
 #include "common/result.hpp"
-#include "common/store/file_io.hpp"
 
 namespace vouch::store {
 

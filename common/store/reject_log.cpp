@@ -100,7 +100,7 @@ Result<void> RejectLog::finish() {
   VOUCH_CHECK(write_all(file_, file_text_, partial));
   file_ = FileDescriptor{};
   if (std::rename(partial.c_str(), request_->rejects_file.c_str()) != 0) {
-    return errno_error(request_->rejects_file, "create");
+    return system_error(request_->rejects_file, errno, "create");
   }
   return {};
 }

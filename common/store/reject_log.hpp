@@ -18,9 +18,9 @@
 #include "common/result.hpp"
 #include "common/store/column_plan.hpp"
 #include "common/store/csv_reader.hpp"
-#include "common/store/file_io.hpp"
 #include "common/store/recipient_checks.hpp"
 #include "common/store/sealed_list_writer.hpp"
+#include "common/store/spool_file.hpp"
 
 namespace vouch::store {
 

@@ -10,8 +10,8 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "common/files.hpp"
 #include "common/json.hpp"
-#include "common/store/file_io.hpp"
 #include "common/text.hpp"
 
 namespace vouch::data {
@@ -34,6 +34,7 @@ constexpr const char* kWriterPragmas = R"sql(
 constexpr int kWriterCacheKib = 8192;
 constexpr int kReaderCacheKib = 1024;
 
+constexpr std::size_t kAnchorBytesMax = 1024;
 constexpr Millis kLockPatience{1'000};
 constexpr Millis kLockTryEvery{20};
 
@@ -65,11 +66,11 @@ InstanceLock::~InstanceLock() {
 Result<InstanceLock> InstanceLock::take(const std::string& folder, const Clock& clock) {
   const std::string path = folder + "/vouchd.lock";
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-  if (fd < 0) return store::errno_error(path, "open");
+  if (fd < 0) return system_error(path, errno, "open");
   InstanceLock lock{fd};
   const Instant deadline = clock.now() + kLockPatience;
   while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR) return store::errno_error(path, "lock");
+    if (errno != EWOULDBLOCK && errno != EINTR) return system_error(path, errno, "lock");
     const Instant now = clock.now();
     if (now >= deadline) {
       return fail(Errc::locked, path + " is held by a running vouchd, pid " + holder_of(fd),
@@ -79,7 +80,7 @@ Result<InstanceLock> InstanceLock::take(const std::string& folder, const Clock& 
   }
   const std::string pid = std::to_string(getpid()) + "\n";
   if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0) {
-    return store::errno_error(path, "write");
+    return system_error(path, errno, "write");
   }
   return lock;
 }
@@ -116,10 +117,8 @@ Result<std::string> ledger_id(store::Database& ledger) {
 
 Result<std::optional<Anchor>> read_anchor(const std::string& path) {
   if (!std::filesystem::exists(path)) return std::optional<Anchor>{};
-  VOUCH_TRY(const store::FileDescriptor file, store::open_to_read(path));
-  std::array<char, 1024> buffer{};
-  VOUCH_TRY(const std::size_t n, store::read_some(file, buffer, path));
-  const auto json = parse_json({buffer.data(), n});
+  VOUCH_TRY(const std::string text, read_file(path, kAnchorBytesMax));
+  const auto json = parse_json(text);
   if (!json) return within(path, json.error());
   auto reader = JsonReader::object(*json, "");
   if (!reader) return within(path, reader.error());
@@ -139,10 +138,10 @@ Result<void> write_anchor(const std::string& path, const Anchor& anchor) {
   // that is a second behind after a power cut says less, never something wrong.
   const std::string aside = path + ".new";
   {
-    VOUCH_TRY(const store::FileDescriptor file, store::open_to_write(aside));
-    VOUCH_CHECK(store::write_all(file, json.dump() + "\n", aside));
+    VOUCH_TRY(const FileDescriptor file, open_to_write(aside));
+    VOUCH_CHECK(write_all(file, json.dump() + "\n", aside));
   }
-  if (rename(aside.c_str(), path.c_str()) != 0) return store::errno_error(path, "replace");
+  if (rename(aside.c_str(), path.c_str()) != 0) return system_error(path, errno, "replace");
   return {};
 }
 

@@ -1,9 +1,7 @@
-// file_io.hpp: plain files: descriptors that close themselves, whole reads and writes.
-//
-// Not for databases: closing one by hand would drop SQLite's locks on it (see database.hpp).
+// spool_file.hpp: bytes set aside on the disk while one run of a program needs them.
 //
 // Threads: none inside.
-// Errors:  Errc::io, and not_found or not_permitted where opening says so; messages name the path.
+// Errors:  as common/files.hpp; messages name the folder, since the file has no name.
 #pragma once
 
 #include <cstdint>
@@ -12,40 +10,10 @@
 #include <string_view>
 #include <utility>
 
+#include "common/files.hpp"
 #include "common/result.hpp"
 
 namespace vouch::store {
-
-class FileDescriptor {
- public:
-  FileDescriptor() = default;
-  explicit FileDescriptor(int fd) : fd_{fd} {}
-  FileDescriptor(FileDescriptor&& other) noexcept : fd_{std::exchange(other.fd_, -1)} {}
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~FileDescriptor();
-
-  [[nodiscard]] int get() const { return fd_; }
-  [[nodiscard]] bool is_open() const { return fd_ >= 0; }
-
- private:
-  int fd_ = -1;
-};
-
-// An error of the present errno: "<path>: cannot <action>: <why>".
-[[nodiscard]] tl::unexpected<Error> errno_error(std::string_view path, std::string_view action);
-
-[[nodiscard]] Result<FileDescriptor> open_to_read(const std::string& path);
-// Made anew with mode 0640, or emptied.
-[[nodiscard]] Result<FileDescriptor> open_to_write(const std::string& path);
-
-// Some bytes, at least one; 0 at the end.  `path` is for the error message.
-[[nodiscard]] Result<std::size_t> read_some(const FileDescriptor& file, std::span<char> into,
-                                            std::string_view path);
-[[nodiscard]] Result<void> write_all(const FileDescriptor& file, std::string_view bytes,
-                                     std::string_view path);
 
 // A file without a name that goes away with its descriptor, however the process ends: written
 // from front to back, read at any place.  Appends are gathered into large writes.
