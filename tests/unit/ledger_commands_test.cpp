@@ -1,6 +1,8 @@
 // Commands, as the ledger writer carries them out (daemon/data/ledger_commands.cpp).
 #include <doctest/doctest.h>
 
+#include <numeric>
+
 #include "daemon/data/ledger_writer.hpp"
 #include "tests/unit/ledger_writer_world.hpp"
 
@@ -17,6 +19,8 @@ constexpr std::string_view kRows = "SELECT count(*) FROM issuance";
 constexpr std::string_view kJobs = "SELECT count(*) FROM job";
 constexpr std::string_view kApplied = "SELECT count(*) FROM applied_command";
 constexpr std::string_view kPauseReason = "SELECT pause_reason FROM job WHERE number = 1";
+constexpr std::string_view kRerunRows = "SELECT rows_accepted FROM job WHERE number = 2";
+constexpr std::string_view kRerunPlanned = "SELECT ranges_planned FROM job WHERE number = 2";
 constexpr std::string_view kRowsAccepted = "SELECT rows_accepted FROM job WHERE number = 1";
 
 }  // namespace
@@ -162,8 +166,33 @@ TEST_CASE("ledger_commands: from inside, only the reason that paused a job lets 
   CHECK(world.job_state() == JobState::running);
 }
 
-TEST_CASE(
-    "ledger_commands: a running job is not rerun, and a rerun gathers every row it is about") {
+TEST_CASE("ledger_commands: a job that waits for its time waits, even without a row to send") {
+  WriterWorld world;
+  world.submit(true, 0);
+  CHECK(world.job_state() == JobState::scheduled);
+  world.write(WriterWorld::change(data::JobAction::start, 7));
+  CHECK(world.job_state() == JobState::done);
+}
+
+TEST_CASE("ledger_commands: cancelled with doubt, a job is unsettled or settles by repeating") {
+  for (const bool settle : {false, true}) {
+    CAPTURE(settle);
+    WriterWorld world;
+    world.submit();
+    const Intent doubtful = world.row_in(1, E::lose, S::in_doubt);
+    data::ChangeJob cancel = WriterWorld::change(data::JobAction::cancel, 7);
+    cancel.settle_by_repeat = settle;
+    world.write(cancel);
+    CHECK(world.job_state() == (settle ? JobState::cancelling : JobState::unsettled));
+    if (!settle) continue;
+    REQUIRE(world.life->ready.reserve({{owner_of(doubtful), 1}}));
+    world.write(data::SendAgain{{doubtful}});
+    world.write(world.ended(world.take_ready().at(0), E::confirm));
+    CHECK(world.job_state() == JobState::cancelled);
+  }
+}
+
+TEST_CASE("ledger_commands: only a job at rest is rerun, and only in the states named") {
   WriterWorld world;
   world.submit(false, 2);
   const Intent declined = world.row_in(1, E::decline, S::declined);
@@ -204,4 +233,38 @@ TEST_CASE("ledger_commands: singles share a job that never ends, and a second on
   world.write(world.single(2, 9));
   CHECK(world.count(kJobs) == 1);
   CHECK(world.count(kRowsAccepted) == 2);
+}
+
+TEST_CASE("ledger_commands: a rerun gathers page by page until nothing is left") {
+  WriterWorld world;
+  world.submit();
+  std::vector<int> recipients(data::kEndRowsPage + 2);
+  std::iota(recipients.begin(), recipients.end(), 1);
+  data::PlanPage page = world.page(recipients);
+  page.range_done = true;
+  world.write(std::move(page));
+  data::AttemptsEnded ends;
+  for (const Intent& intent : world.take_ready()) {
+    const E step = ends.ends.size() < 2 ? E::decline : E::give_up;
+    ends.ends.push_back(sample_end(intent, step, world.clock.wall_now()));
+  }
+  world.write(std::move(ends));
+  REQUIRE(world.job_state() == JobState::done);
+
+  data::SubmitJob rerun = WriterWorld::submission(9);
+  rerun.id = 0xa2;
+  rerun.kind = data::JobKind::rerun;
+  rerun.rerun_of = kSampleJob;
+  rerun.rows_accepted = 0;
+  world.write(rerun);
+  const data::GatherRerun gather{
+      .job_number = 2, .from_job = kSampleJob, .states = {S::declined, S::failed}};
+  world.write(gather);
+  CHECK(world.count(kRerunRows) == data::kEndRowsPage);
+  CHECK(world.count(kRerunPlanned) == 0);
+  world.write(gather);
+  CHECK(world.count(kRerunRows) == data::kEndRowsPage + 2);
+  CHECK(world.count(kRerunPlanned) == 1);
+  world.write(gather);
+  CHECK(world.count(kRerunRows) == data::kEndRowsPage + 2);
 }
