@@ -71,7 +71,7 @@ constexpr std::string_view kPage = R"sql(
      AND (i.recipient_key, i.occurrence, i.item) > (:recipient, :occurrence, :item)
    ORDER BY i.recipient_key, i.occurrence, i.item LIMIT :max
 )sql";
-// Uses issuance_unissued: the list of states is written as in the index, or it could not be.
+// Uses issuance_unissued: the states are written as in the index, or it could not be.
 constexpr std::string_view kUnissued = R"sql(
   SELECT i.recipient_key, i.occurrence, i.item, i.state, i.round, :job, i.campaign_version,
          i.downstream_version, i.amount_minor, i.intent_ms, i.doubt_ms, i.attempts, i.strikes,
@@ -79,7 +79,7 @@ constexpr std::string_view kUnissued = R"sql(
     FROM issuance AS i
    WHERE i.job = (SELECT number FROM job WHERE id = :job)
      AND i.campaign = (SELECT campaign FROM job WHERE id = :job)
-     AND i.state = :state AND i.state IN (4, 6, 7, 8, 9, 10)
+     AND i.state = :state AND (i.state = 4 OR i.state > 5)
      AND (i.recipient_key, i.occurrence, i.item) > (:recipient, :occurrence, :item)
    ORDER BY i.recipient_key, i.occurrence, i.item LIMIT :max
 )sql";

@@ -70,7 +70,7 @@ constexpr std::string_view kOpenRows = R"sql(
 constexpr std::string_view kUnissued = R"sql(
   SELECT campaign, recipient_key, occurrence, item, state, round, range, amount_minor, last_event
     FROM issuance
-   WHERE job = :job AND state = :state AND state IN (4, 6, 7, 8, 9, 10)
+   WHERE job = :job AND state = :state AND (state = 4 OR state > 5)
    LIMIT :rows_max
 )sql";
 constexpr std::string_view kEndRow = R"sql(

@@ -193,7 +193,7 @@ const Path kPaths[] = {
     {"UPDATE issuance SET state = 4", {"SEARCH issuance " + kWholeKey}},
     {"state IN (0, 2)\n   LIMIT :rows_max",
      {"SEARCH issuance USING INDEX issuance_due (job=? AND next_at_ms>?)"}},
-    {"state = :state AND state IN (4, 6, 7, 8, 9, 10)",
+    {"state = :state AND (state = 4 OR state > 5)",
      {"SEARCH issuance USING INDEX issuance_unissued (job=? AND state=?)"}},
     {"UPDATE issuance SET state = ?1, last_event = ?2, next_at_ms = NULL",
      {"SEARCH issuance " + kWholeKey}},
