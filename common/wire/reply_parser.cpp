@@ -13,6 +13,11 @@ using boost::beast::string_view;
 using boost::system::error_code;
 
 constexpr std::uint32_t kHeadBytesMax = 32 * 1024;
+// Of a call's whole answer: announcements, head, and a body with its chunks' sizes.  Beast bounds
+// neither the number of announcements nor that of fields, nor what stands behind a chunk's size.
+constexpr std::size_t kAnswerBytesMax = 2 * kReplyBytesMax;
+// What a chunked body ends in, at the least: "0", its line's end, an empty line.
+constexpr std::size_t kLastChunkBytes = 5;
 
 std::string to_string(string_view text) {
   return {text.data(), text.size()};
@@ -33,6 +38,7 @@ class Parser final : public http::basic_parser<false> {
     end_.status = status;
   }
   void on_field_impl(http::field name, string_view, string_view value, error_code&) override {
+    if (is_header_done()) return;  // a trailer
     if (name == http::field::content_type) end_.content_type = to_string(value);
     if (name == http::field::retry_after) end_.retry_after = to_string(value);
   }
@@ -59,6 +65,7 @@ struct ReplyParser::State {
   HttpEnd* end = nullptr;
   std::optional<Parser> parser;
   std::string rest;  // came, and was not used yet
+  std::size_t taken = 0;
   std::string problem;
 
   // 100 to 199 announce; the answer itself follows.
@@ -66,12 +73,16 @@ struct ReplyParser::State {
     return parser->is_done() && end->status >= 100 && end->status <= 199 && end->status != 101;
   }
 
+  // Beast 1.81 looks for the end of the last chunk in as few bytes as it is given, and aborts the
+  // program when these are not the five that must come.
+  [[nodiscard]] bool is_too_little(std::string_view bytes) const {
+    return parser->is_header_done() && parser->chunked() && bytes.size() < kLastChunkBytes;
+  }
+
   [[nodiscard]] Progress put(std::string_view bytes) {
-    while (true) {
+    while (!bytes.empty() && !is_too_little(bytes)) {
       error_code error;
-      const std::size_t used =
-          bytes.empty() ? 0 : parser->put(boost::asio::buffer(bytes.data(), bytes.size()), error);
-      bytes.remove_prefix(used);
+      bytes.remove_prefix(parser->put(boost::asio::buffer(bytes.data(), bytes.size()), error));
       if (error && error != http::error::need_more) {
         problem = "not an answer in HTTP: " + error.message();
         return Progress::broken;
@@ -101,10 +112,16 @@ void ReplyParser::begin(HttpEnd& end) {
   state_->end = &end;
   state_->rest.clear();
   state_->problem.clear();
+  state_->taken = 0;
   state_->begin_next();
 }
 
 ReplyParser::Progress ReplyParser::take(std::string_view bytes) {
+  state_->taken += bytes.size();
+  if (state_->taken > kAnswerBytesMax) {
+    state_->problem = "the answer is too large";
+    return Progress::broken;
+  }
   if (state_->rest.empty()) return state_->put(bytes);
   const std::string all = std::exchange(state_->rest, {}).append(bytes);
   return state_->put(all);
@@ -127,7 +144,8 @@ bool ReplyParser::has_begun() const {
 }
 
 bool ReplyParser::connection_is_reusable() const {
-  return state_->parser->keep_alive() && state_->rest.empty();
+  // After 101 the peer speaks another protocol.
+  return state_->parser->keep_alive() && state_->rest.empty() && state_->end->status != 101;
 }
 
 const std::string& ReplyParser::problem() const {
