@@ -15,6 +15,36 @@ bool is_printable(std::string_view text) {
   });
 }
 
+// What tells the peer where the request ends and what becomes of the connection is said once, here.
+constexpr std::string_view kOwnHeaders[] = {
+    "connection", "content-length",    "expect",  "host",       "keep-alive", "te",
+    "trailer",    "transfer-encoding", "upgrade", "user-agent",
+};
+
+// RFC 9110, 5.6.2
+bool is_token(std::string_view text) {
+  return !text.empty() && std::ranges::all_of(text, [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           std::string_view{"!#$%&'*+-.^_`|~"}.find(c) != std::string_view::npos;
+  });
+}
+
+// Never with the value, which may be a secret.
+Result<void> check_header(std::string_view header) {
+  const auto colon = header.find(':');
+  const std::string name{header.substr(0, colon)};
+  if (colon == std::string_view::npos || !is_token(name)) {
+    return fail(Errc::invalid, "a header does not begin with a name and a colon");
+  }
+  if (!is_printable(header)) {
+    return fail(Errc::invalid, "header " + name + " has a control byte in it");
+  }
+  if (std::ranges::find(kOwnHeaders, lower_ascii(name)) != std::end(kOwnHeaders)) {
+    return fail(Errc::invalid, "header " + name + " is the client's own");
+  }
+  return {};
+}
+
 bool fits_url(char c) {
   return c > 0x20 && c < 0x7f;
 }
@@ -27,6 +57,9 @@ Result<void> split_authority(Target& target) {
     if (end == std::string_view::npos) return fail(Errc::invalid, "url: a bracket is open");
     target.host = rest.substr(1, end - 1);
     rest.remove_prefix(end + 1);
+    if (!rest.empty() && rest.front() != ':') {
+      return fail(Errc::invalid, "url: no colon behind the bracket in " + target.authority);
+    }
   } else {
     const auto end = std::min(rest.find(':'), rest.size());
     target.host = rest.substr(0, end);
@@ -73,11 +106,7 @@ Result<std::string> request_text(const Target& target, const HttpCall& call) {
   text += target.authority;
   text += "\r\nUser-Agent: vouch/" VOUCH_VERSION "\r\n";
   for (const std::string& header : call.headers) {
-    if (!is_printable(header)) {
-      const std::string name = header.substr(0, header.find(':'));
-      return fail(Errc::invalid,
-                  "header " + (is_printable(name) ? name : "?") + " has a control byte in it");
-    }
+    VOUCH_CHECK(check_header(header));
     text += header;
     text += "\r\n";
   }
