@@ -79,17 +79,16 @@ Instant Lane::jobs_ready_at(Instant now) const {
 
 void Lane::take_out(const Test& test, const std::function<void(data::Intent, std::string)>& taken) {
   const auto sweep = [&](std::deque<data::Intent>& rows) {
-    std::deque<data::Intent> kept;
-    for (data::Intent& intent : rows) {
-      std::string why = test(intent);
+    for (auto at = rows.begin(); at != rows.end();) {
+      std::string why = test(*at);
       if (why.empty()) {
-        kept.push_back(std::move(intent));
-      } else {
-        --ready_;
-        taken(std::move(intent), std::move(why));
+        ++at;
+        continue;
       }
+      --ready_;
+      taken(std::move(*at), std::move(why));
+      at = rows.erase(at);  // cheap near the ends, and mostly it is none or all
     }
-    rows = std::move(kept);
   };
   sweep(singles_);
   for (auto at = jobs_.begin(); at != jobs_.end();) {
