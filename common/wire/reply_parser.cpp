@@ -91,7 +91,10 @@ struct ReplyParser::State {
       begin_next();
     }
     rest = bytes;
-    return parser->is_done() ? Progress::done : Progress::more;
+    if (parser->is_done()) return Progress::done;
+    if (rest.size() <= kHeadBytesMax) return Progress::more;
+    problem = "the answer has a line that does not end";  // behind a chunk's size
+    return Progress::broken;
   }
 
   void begin_next() {

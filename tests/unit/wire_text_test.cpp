@@ -206,17 +206,18 @@ TEST_CASE("reply_parser: what never ends is broken off") {
     const char* name;
     std::string start;
     std::string again;
+    bool is_one_line = false;
   };
   const std::string chunked = kOk + "Transfer-Encoding: chunked\r\n\r\n";
   const Case cases[] = {
       {"announcements", "", "HTTP/1.1 102 Processing\r\n\r\n"},
       {"fields, each in a packet", kOk, "X-Field: 0123456789\r\n"},
-      {"one field", kOk + "X: ", "0123456789"},
-      {"a chunk's extension", chunked + "1;a=", "0123456789"},
-      {"trailers", chunked + "0\r\n", "X-Field: 0123456789\r\n"},
+      {"one field", kOk + "X: ", "0123456789", true},
+      {"a chunk's extension", chunked + "1;a=", "0123456789", true},
+      {"trailers", chunked + "0\r\n", "X-Field: 0123456789\r\n", true},
       {"chunks of one byte with long extensions", chunked,
        "1;a=" + std::string(4000, 'e') + "\r\nc\r\n"},
-      {"a chunk's size in noughts", chunked, "0000000000"},
+      {"a chunk's size in noughts", chunked, "0000000000", true},
   };
   for (const Case& c : cases) {
     CAPTURE(c.name);
@@ -230,6 +231,7 @@ TEST_CASE("reply_parser: what never ends is broken off") {
     }
     CHECK(progress == Progress::broken);
     CHECK(taken <= 3 * kReplyBytesMax);
+    if (c.is_one_line) CHECK(taken <= 64 * 1024);  // what is kept is copied with each packet
   }
 }
 
