@@ -1,6 +1,7 @@
 // vouchctl campaign: what may be issued, from a JSON file.
 #include "cli/commands.hpp"
 #include "cli/session.hpp"
+#include "common/files.hpp"
 #include "common/text.hpp"
 
 namespace vouch::cli {

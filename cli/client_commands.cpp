@@ -113,6 +113,7 @@ void add_writes(Group& client) {
       .rate("--limit", updated->limit, "calls per second of its own")
       .flag("--no-limit", updated->no_limit, "take its own limit away")
       .option("--contact", "TEXT", updated->contact, "whom to ask about it")
+      .one_at_least()
       .changes();
 }
 

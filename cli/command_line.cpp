@@ -177,6 +177,13 @@ CommandInfo info_of(const CommandTree& tree, const CLI::App& app, const std::str
   return info;
 }
 
+// An empty word is nearly always a script's variable that is not set: taken as if it were not
+// there, `--submit-key "$KEY"` would submit a job more each time.
+CLI::Validator filled() {
+  return CLI::Validator([](std::string& word) { return word.empty() ? "is empty" : std::string{}; },
+                        "");
+}
+
 void collect(const CommandTree& tree, const CLI::App& app, const std::string& prefix,
              std::vector<CommandInfo>& out) {
   for (const CLI::App* below : app.get_subcommands([](const CLI::App*) { return true; })) {
@@ -190,7 +197,7 @@ void collect(const CommandTree& tree, const CLI::App& app, const std::string& pr
 
 Arguments& Arguments::required(const std::string& name, std::string& target,
                                const std::string& help) {
-  app_of(app_).add_option(name, target, help)->required()->type_name("");
+  app_of(app_).add_option(name, target, help)->required()->type_name("")->check(filled());
   return *this;
 }
 
@@ -208,7 +215,7 @@ Arguments& Arguments::remaining(const std::string& name, std::vector<std::string
 
 Arguments& Arguments::option(const std::string& flags, const std::string& metavar,
                              std::string& target, const std::string& help) {
-  app_of(app_).add_option(flags, target, help)->type_name(metavar);
+  app_of(app_).add_option(flags, target, help)->type_name(metavar)->check(filled());
   return *this;
 }
 
@@ -223,7 +230,7 @@ Arguments& Arguments::option(const std::string& flags, const std::string& metava
 
 Arguments& Arguments::required_option(const std::string& flags, const std::string& metavar,
                                       std::string& target, const std::string& help) {
-  app_of(app_).add_option(flags, target, help)->required()->type_name(metavar);
+  app_of(app_).add_option(flags, target, help)->required()->type_name(metavar)->check(filled());
   return *this;
 }
 
@@ -269,8 +276,10 @@ Arguments& Arguments::number(const std::string& flags, const std::string& metava
           [&target, name, min, max](const std::string& value) {
             const std::int64_t number = value_or_throw(name, parse_integer(value));
             if (number < min || number > max) {
+              const std::string from = std::to_string(min);
               throw CLI::ValidationError(
-                  name, "must be from " + std::to_string(min) + " to " + std::to_string(max));
+                  name, max == INT64_MAX ? "must be " + from + " or more"
+                                         : "must be from " + from + " to " + std::to_string(max));
             }
             target = number;
           },
@@ -309,6 +318,18 @@ Arguments& Arguments::duration(const std::string& flags, std::optional<Millis>& 
 
 Arguments& Arguments::flag(const std::string& flags, bool& target, const std::string& help) {
   app_of(app_).add_flag(flags, target, help);
+  return *this;
+}
+
+Arguments& Arguments::one_at_least() {
+  CLI::App& app = app_of(app_);
+  app.parse_complete_callback([&app] {
+    const auto& options = app.get_options();
+    const bool any = std::any_of(options.begin(), options.end(), [](const CLI::Option* option) {
+      return option->count() > 0 && !option->get_positional() && option->get_name() != "--dry-run";
+    });
+    if (!any) throw CLI::ValidationError("nothing to change: give at least one option");
+  });
   return *this;
 }
 

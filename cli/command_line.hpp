@@ -51,6 +51,7 @@ class Arguments {
   Arguments& remaining(const std::string& name, std::vector<std::string>& target,
                        const std::string& help);
 
+  // Words may not be empty, but for those of an optional<string>, where empty clears.
   // `flags` is "--limit" or "-f,--follow"; `metavar` what stands behind it: "RATE".
   Arguments& option(const std::string& flags, const std::string& metavar, std::string& target,
                     const std::string& help);
@@ -70,6 +71,8 @@ class Arguments {
   Arguments& duration(const std::string& flags, std::optional<Millis>& target,
                       const std::string& help);
   Arguments& flag(const std::string& flags, bool& target, const std::string& help);
+  // A line with none of this leaf's options asks for nothing, and is refused.
+  Arguments& one_at_least();
   // Every leaf that changes something takes --dry-run (Session::dry_run).
   Arguments& changes();
 

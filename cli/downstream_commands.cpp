@@ -1,6 +1,7 @@
 // vouchctl downstream: HTTP services that issue, their contract, limits and outcome table.
 #include "cli/commands.hpp"
 #include "cli/session.hpp"
+#include "common/files.hpp"
 #include "common/json.hpp"
 #include "common/text.hpp"
 
@@ -282,7 +283,8 @@ void add_writes(Group& group) {
                                   return apply_update(session, *updated, row);
                                 });
                 })
-          .required("DOWNSTREAM", updated->name, kNameHelp),
+          .required("DOWNSTREAM", updated->name, kNameHelp)
+          .one_at_least(),
       *updated);
 }
 

@@ -168,6 +168,7 @@ void add_job_changes(Group& job) {
       .option("--finish-by", "TIME", updated->finish_by, "what has not started by then expires")
       .flag("--no-finish-by", updated->no_finish_by, "let it take its time")
       .flag("--accept-late", updated->accept_late, "although it will not end in time")
+      .one_at_least()
       .changes();
 
   auto limited = std::make_shared<UpdateOptions>();

@@ -278,6 +278,10 @@ Result<std::int64_t> print_from(LedgerView& ledger, const Wanted& wanted, Listin
 }
 
 Result<int> show_log(Session& session, const LogOptions& options) {
+  if (options.follow && !options.until.empty()) {
+    return fail(Errc::usage, "--follow goes on without end, --until ends",
+                "leave one of them away");
+  }
   VOUCH_TRY(Wanted wanted, wanted_of(session, options));
   VOUCH_TRY(Listing listing, session.out().list(columns_of(record_of({}))));
   VOUCH_TRY(LedgerView * ledger, session.ledger());

@@ -1,4 +1,5 @@
 // vouchctl: the operator's program.  Reads the line, makes the session, runs one command.
+#include <signal.h>
 #include <sys/stat.h>
 
 #include <cstdio>
@@ -7,6 +8,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/session.hpp"
+#include "common/files.hpp"
 
 namespace vouch::cli {
 namespace {
@@ -87,6 +89,9 @@ Result<int> run(int argc, const char* const* argv, Output& output) {
 
 int main(int argc, char** argv) {
   using namespace vouch;
+  hold_standard_streams();
+  // A file that may not grow is an error like a full disk, not the end.
+  ::signal(SIGXFSZ, SIG_IGN);
   // What vouchctl makes is for the store's group; for others there is nothing to read.
   ::umask(0007);
   cli::Output output{stdout, stderr, {.format = cli::format_on_line(argc, argv), .fields = {}}};

@@ -135,10 +135,6 @@ bool Session::daemon_runs() const {
   return held;
 }
 
-std::string name_of_input(const std::string& path) {
-  return path == "-" ? "standard input" : path;
-}
-
 tl::unexpected<Error> usage(std::string_view flag, Error error) {
   error.code = Errc::usage;
   return within(flag, std::move(error));

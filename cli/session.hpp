@@ -72,7 +72,7 @@ class Session {
 
   // A time from an option; `flag` names it in the error (usage).
   [[nodiscard]] Result<WallTime> time(std::string_view flag, std::string_view text) const;
-  // The text of a file, or of stdin for "-"; `name_of_input` is how errors call it.
+  // The text of a file, or of stdin for "-".
   [[nodiscard]] Result<std::string> read_input(const std::string& path,
                                                std::size_t bytes_max) const;
 
@@ -92,8 +92,6 @@ class Session {
   std::optional<store::ControlStore> control_;
   std::optional<store::LedgerView> ledger_;
 };
-
-[[nodiscard]] std::string name_of_input(const std::string& path);
 
 // The same error as a mistake of the command line (exit status 2), with the flag before it.
 [[nodiscard]] tl::unexpected<Error> usage(std::string_view flag, Error error);

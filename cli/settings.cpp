@@ -4,6 +4,7 @@
 
 #include "common/environment.hpp"
 #include "common/files.hpp"
+#include "common/plan/campaign.hpp"
 #include "common/text.hpp"
 
 namespace vouch::cli {
@@ -55,6 +56,20 @@ Result<Lines> read_config(const std::string& path) {
   return lines;
 }
 
+// Both become parts of paths.
+Result<void> check(const Setting& setting) {
+  const bool is_flag = setting.origin == "flag";
+  const std::string where = is_flag ? "--" + setting.key : setting.origin + ": " + setting.key;
+  const Errc code = is_flag ? Errc::usage : Errc::invalid;
+  if (setting.key == "store" && setting.value.empty()) {
+    return fail(code, where + ": is empty", "name the folder of the store");
+  }
+  if (setting.key != "instance") return {};
+  const auto named = plan::check_name("instance", setting.value);
+  if (named) return {};
+  return fail(code, where + ": \"" + setting.value + "\" is not a name", named.error().hint);
+}
+
 }  // namespace
 
 Result<Settings> Settings::load(const SettingSources& sources) {
@@ -80,6 +95,7 @@ Result<Settings> Settings::load(const SettingSources& sources) {
     if (const auto flag = sources.flags.find(known.key); flag != sources.flags.end()) {
       setting = {known.key, flag->second, "flag"};
     }
+    VOUCH_CHECK(check(setting));
     out.settings_.push_back(std::move(setting));
   }
   return out;

@@ -39,6 +39,11 @@ Errc errc_of(int error_number) {
 
 std::string hint_of(int error_number) {
   switch (error_number) {
+    case ENOENT:
+    case ENOTDIR:
+      return "check how the path is written, and that its folders are there";
+    case EISDIR:
+      return "name a file";
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
@@ -139,6 +144,10 @@ Result<std::string> read_all(const FileDescriptor& file, const std::string& name
   }
 }
 
+std::string name_of_input(const std::string& path) {
+  return path == "-" ? "standard input" : path;
+}
+
 Result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
   VOUCH_TRY(const FileDescriptor file, open_to_read(path));
   return read_all(file, path, bytes_max);
@@ -180,6 +189,14 @@ Result<void> sync_folder(const std::string& path) {
   const FileDescriptor folder{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (!folder.is_open() || ::fsync(folder.get()) != 0) return system_error(path, errno);
   return {};
+}
+
+void hold_standard_streams() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    // The wrong way round, so that using it is still an error.
+    (void)::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
 }
 
 bool path_exists(const std::string& path) {

@@ -51,6 +51,8 @@ class FileDescriptor {
 // All there is from here on; invalid when it is longer than `bytes_max`.
 [[nodiscard]] Result<std::string> read_all(const FileDescriptor& file, const std::string& name,
                                            std::size_t bytes_max);
+// How errors call an input: the path, or "standard input" for "-".
+[[nodiscard]] std::string name_of_input(const std::string& path);
 // The whole content; invalid when it is longer than `bytes_max`.  "-" is not special here.
 [[nodiscard]] Result<std::string> read_file(const std::string& path, std::size_t bytes_max);
 
@@ -67,6 +69,10 @@ class FileDescriptor {
 
 // Makes what was renamed, linked or removed in a folder durable.
 [[nodiscard]] Result<void> sync_folder(const std::string& path);
+
+// For the head of main: a standard stream that the parent closed stays unusable.  Otherwise the
+// next file that is opened would get its number, and what is printed would land in that file.
+void hold_standard_streams();
 
 [[nodiscard]] bool path_exists(const std::string& path);
 

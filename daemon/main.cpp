@@ -6,6 +6,7 @@
 
 #include <cstdio>
 
+#include "common/files.hpp"
 #include "common/log.hpp"
 #include "common/text.hpp"
 #include "daemon/config.hpp"
@@ -26,6 +27,7 @@ sigset_t block_signals() {
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error like a full disk
   return signals;
 }
 
@@ -90,6 +92,7 @@ int run(daemon::Daemon& daemon, const daemon::ServiceManager& manager, const sig
 }  // namespace
 
 int main(int argc, char** argv) {
+  hold_standard_streams();
   const auto config = daemon::read_config(argc, argv);
   if (!config) {
     std::fputs(config.error().out.c_str(), stdout);

@@ -119,7 +119,8 @@ Result<ControlStore> ControlStore::open(const StorePaths& paths, Millis busy_tim
   struct stat status {};
   if (::stat(paths.control_db().c_str(), &status) != 0) {
     const int error_number = errno;
-    if (error_number != ENOENT) return system_error(paths.control_db(), error_number);
+    if (error_number != ENOENT && error_number != ENOTDIR)
+      return system_error(paths.control_db(), error_number);
     return fail(Errc::store, paths.root + ": no store is there",
                 "make one with `vouchctl init`, or name another with --store");
   }

@@ -61,7 +61,7 @@ InputFile::~InputFile() = default;
 Result<InputFile> InputFile::open(const std::string& path) {
   const bool is_stdin = path == "-";
   VOUCH_TRY(FileDescriptor file, is_stdin ? open_standard_input() : open_to_read(path));
-  InputFile input{std::move(file), is_stdin ? "standard input" : path};
+  InputFile input{std::move(file), name_of_input(path)};
   struct stat status {};
   if (::fstat(input.file_.get(), &status) != 0) return system_error(input.name_, errno, "stat");
   if (S_ISDIR(status.st_mode)) return fail(Errc::invalid, path + ": is a folder, not a file");

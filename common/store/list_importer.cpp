@@ -28,13 +28,17 @@ std::string count_of_rows(std::int64_t count) {
 }
 
 // Somebody who mends a rejects file and imports it with the same command would lose it.
-Result<void> refuse_rejects_over_input(const ImportRequest& request) {
+// The file of rejects takes its name by a rename: a device of that name would be gone.
+Result<void> check_rejects_file(const ImportRequest& request) {
+  const std::string& path = request.rejects_file;
   std::error_code ignored;  // such as that one of them does not exist
-  if (request.rejects_file.empty() ||
-      !fs::equivalent(request.input, request.rejects_file, ignored)) {
-    return {};
+  if (path.empty() || !fs::exists(path, ignored)) return {};
+  if (!fs::is_regular_file(path, ignored)) {
+    return fail(Errc::usage, path + ": is no plain file, and would be replaced",
+                "name a new file for the rejects; `vouchctl recipients rejects` prints them");
   }
-  return fail(Errc::usage, request.rejects_file + ": is the input, and would be overwritten",
+  if (!fs::equivalent(request.input, path, ignored)) return {};
+  return fail(Errc::usage, path + ": is the input, and would be overwritten",
               "name another file for the rejects");
 }
 
@@ -89,17 +93,17 @@ Result<ImportSummary> Import::run() {
 
 Result<void> Import::open() {
   VOUCH_CHECK(check_request(request_));
-  VOUCH_CHECK(refuse_rejects_over_input(request_));
+  VOUCH_CHECK(check_rejects_file(request_));
   VOUCH_TRY(InputFile input, InputFile::open(request_.input));
   VOUCH_TRY(TextDecoder decoder, TextDecoder::open(std::move(input), request_.encoding));
   reader_ = std::make_unique<CsvReader>(std::move(decoder), request_.delimiter);
   VOUCH_TRY(const bool has_header, reader_->next());
   if (!has_header) {
-    return fail(Errc::invalid, request_.input + ": is empty",
+    return fail(Errc::invalid, name_of_input(request_.input) + ": is empty",
                 "the first line must name the columns; a header alone is a list of no rows");
   }
   auto plan = plan_columns(reader_->record(), request_);
-  if (!plan) return within(request_.input, std::move(plan).error());
+  if (!plan) return within(name_of_input(request_.input), std::move(plan).error());
   plan_ = std::move(*plan);
 
   VOUCH_TRY(folder_, ImportFolder::create(request_.recipients_folder));

@@ -15,11 +15,10 @@ TEST_CASE("files: what the system says becomes a code that says what to do") {
     Errc code;
     bool has_hint;
   };
-  for (const Row& row :
-       {Row{ENOENT, Errc::not_found, false}, Row{EACCES, Errc::not_permitted, true},
-        Row{EROFS, Errc::not_permitted, true}, Row{EEXIST, Errc::conflict, false},
-        Row{EISDIR, Errc::invalid, false}, Row{ENOSPC, Errc::io, true}, Row{EFBIG, Errc::io, true},
-        Row{EIO, Errc::io, true}}) {
+  for (const Row& row : {Row{ENOENT, Errc::not_found, true}, Row{EACCES, Errc::not_permitted, true},
+                         Row{EROFS, Errc::not_permitted, true}, Row{EEXIST, Errc::conflict, false},
+                         Row{EISDIR, Errc::invalid, true}, Row{ENOSPC, Errc::io, true},
+                         Row{EFBIG, Errc::io, true}, Row{EIO, Errc::io, true}}) {
     CAPTURE(row.error_number);
     const Error error = system_error("a/b.csv", row.error_number, "write").value();
     CHECK(error.code == row.code);
