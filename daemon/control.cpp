@@ -14,6 +14,7 @@ using data::JobAction;
 
 constexpr Millis kPoll{200};
 constexpr Millis kAnchorEvery{1'000};
+constexpr Millis kTroublesEvery{1'000};
 constexpr int kCommandsPage = 100;
 
 bool same_for_others(const data::JobRecord& a, const data::JobRecord& b) {
@@ -41,7 +42,9 @@ Control::Control(store::ControlStore control, data::LedgerReader reader, store::
       instance_{std::move(instance)},
       anchor_file_{std::move(anchor_file)},
       ledger_id_{std::move(ledger_id)},
-      parts_{parts} {}
+      parts_{parts},
+      notices_{[this](const std::string& kind, const std::string& subject,
+                      const std::string& words) { parts_.notifier.tell(kind, subject, words); }} {}
 
 Result<void> Control::begin() {
   VOUCH_CHECK(refresh(true));
@@ -60,6 +63,7 @@ Result<void> Control::round(Instant now) {
   VOUCH_CHECK(refresh(reload_.exchange(false)));
   VOUCH_CHECK(write_answers());
   VOUCH_CHECK(take_commands());
+  VOUCH_CHECK(notice_troubles(now));
   return anchor(now);
 }
 
@@ -79,10 +83,9 @@ Result<void> Control::refresh(bool force) {
   if (changed) {
     const auto snapshot = definitions_.snapshot(jobs, ++serial_);
     parts_.board.publish(snapshot);
-    notice_changes(jobs);
+    VOUCH_CHECK(notice_changes(jobs));
     parts_.intake.wake();
   }
-  notice_late(*parts_.board.read(), jobs);
   jobs_ = std::move(jobs);
   return {};
 }
@@ -267,43 +270,34 @@ Result<void> Control::anchor(Instant now) {
   return {};
 }
 
-// People are told when a job stops, goes on or ends, and when rows begin to need them.
-void Control::notice_changes(const std::vector<data::JobRecord>& jobs) {
-  for (const data::JobRecord& job : jobs) {
-    const auto before = std::find_if(jobs_.begin(), jobs_.end(),
-                                     [&](const auto& old) { return old.number == job.number; });
-    if (before == jobs_.end() || before->state == job.state) continue;
-    const std::string id = format_id(ObjectKind::job, job.id);
-    if (job.state == JobState::paused) {
-      parts_.notifier.tell("paused", id,
-                           std::string{name_of(job.pause_reason)} + ": " + job.pause_detail);
-    } else if (job.state == JobState::running && before->state == JobState::paused) {
-      parts_.notifier.tell("resumed", id, "");
-    } else if (job.state == JobState::unsettled) {
-      parts_.notifier.tell("unsettled", id, "some rows are held or in doubt");
-    }
-  }
+// People are told when a job stops, goes on or ends.
+Result<void> Control::notice_changes(const std::vector<data::JobRecord>& jobs) {
   for (const data::JobRecord& old : jobs_) {
-    const bool gone = std::none_of(jobs.begin(), jobs.end(),
-                                   [&](const auto& job) { return job.number == old.number; });
-    if (!gone) continue;
-    const auto end = reader_.job_state(old.number);
-    parts_.notifier.tell(std::string{name_of(end.value_or(JobState::done))},
-                         format_id(ObjectKind::job, old.id), "");
+    const auto job = std::find_if(jobs.begin(), jobs.end(),
+                                  [&](const auto& now) { return now.number == old.number; });
+    if (job != jobs.end() && job->state == old.state) continue;
+    VOUCH_TRY(const data::StateCounts totals, reader_.totals(old.number));
+    if (job != jobs.end()) {
+      notices_.job_changed(old, *job, totals);
+      continue;
+    }
+    VOUCH_TRY(const JobState end, reader_.job_state(old.number));
+    notices_.job_ended(old, end, totals);
   }
+  return {};
 }
 
-// A running job whose deadline has come with rows left: once.
-void Control::notice_late(const data::Snapshot& snapshot,
-                          const std::vector<data::JobRecord>& jobs) {
-  const WallTime now = parts_.clock.wall_now();
-  for (const data::JobRecord& job : jobs) {
-    const data::JobNow* known = snapshot.job(job.number);
-    if (known == nullptr || !known->finish_by || now < *known->finish_by) continue;
-    if (!late_raised_.try_emplace(job.id, true).second) continue;
-    parts_.notifier.tell("late", format_id(ObjectKind::job, job.id),
-                         "finish_by has passed with rows left");
+// And when something has lasted too long, or rows begin to need them.
+Result<void> Control::notice_troubles(Instant now) {
+  if (now < next_troubles_) return {};
+  next_troubles_ = now + kTroublesEvery;
+  notices_.late(*parts_.board.read(), jobs_, parts_.clock.wall_now());
+  notices_.breakers(parts_.engine.view(), now);
+  for (const data::JobRecord& job : jobs_) {
+    VOUCH_TRY(const data::StateCounts totals, reader_.totals(job.number));
+    notices_.held(job, totals, now);
   }
+  return {};
 }
 
 }  // namespace vouch::daemon

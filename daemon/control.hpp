@@ -26,6 +26,7 @@
 #include "daemon/data/ledger_writer.hpp"
 #include "daemon/data/snapshot.hpp"
 #include "daemon/definitions.hpp"
+#include "daemon/notices.hpp"
 #include "daemon/notifier.hpp"
 #include "daemon/service/engine.hpp"
 #include "daemon/strategy/intake.hpp"
@@ -65,8 +66,8 @@ class Control {
   void refuse(const store::CommandRow& command, const Error& error);
   [[nodiscard]] Result<void> write_answers();
   [[nodiscard]] Result<void> anchor(Instant now);
-  void notice_changes(const std::vector<data::JobRecord>& jobs);
-  void notice_late(const data::Snapshot& snapshot, const std::vector<data::JobRecord>& jobs);
+  [[nodiscard]] Result<void> notice_changes(const std::vector<data::JobRecord>& jobs);
+  [[nodiscard]] Result<void> notice_troubles(Instant now);
 
   store::ControlStore control_;
   data::LedgerReader reader_;
@@ -85,7 +86,8 @@ class Control {
   std::int64_t anchored_event_ = -1;
   Instant next_anchor_{};
   std::atomic<bool> reload_{false};
-  std::map<ObjectId, bool> late_raised_;
+  Notices notices_;
+  Instant next_troubles_{};
 };
 
 }  // namespace vouch::daemon

@@ -21,6 +21,18 @@ constexpr Millis kRunMax{10'000};
 constexpr Millis kDistance{60'000};
 constexpr std::size_t kRunsMax = 8;
 
+// The daemon's threads block and ignore signals; a program of others expects none of that.
+void reset_signals(posix_spawnattr_t& attributes) {
+  sigset_t none;
+  sigemptyset(&none);
+  sigset_t ignored;
+  sigemptyset(&ignored);
+  for (const int signal : {SIGPIPE, SIGXFSZ}) sigaddset(&ignored, signal);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &ignored);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+}
+
 }  // namespace
 
 Notifier::~Notifier() {
@@ -59,11 +71,16 @@ void Notifier::run(const std::string& json) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, ends[0], STDIN_FILENO);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  reset_signals(attributes);
   pid_t pid = 0;
   std::string command = command_;
   std::array<char*, 2> argv = {command.data(), nullptr};
   const int failed =
-      written ? posix_spawn(&pid, command_.c_str(), &actions, nullptr, argv.data(), environ) : EIO;
+      written ? posix_spawn(&pid, command_.c_str(), &actions, &attributes, argv.data(), environ)
+              : EIO;
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   close(ends[0]);
   if (failed != 0) {

@@ -24,7 +24,7 @@ class Notifier {
   Notifier(std::string command, const Clock& clock) : command_{std::move(command)}, clock_{clock} {}
   ~Notifier();
 
-  // `kind`: approval_wanted, paused, resumed, late, done, unsettled, held, breaker_open, ...
+  // `kind` and `subject` as in notices.hpp.
   void tell(const std::string& kind, const std::string& subject, const std::string& words);
   // Ends runs that are over or take too long.
   void look_after(Instant now);

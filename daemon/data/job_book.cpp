@@ -115,6 +115,19 @@ Result<std::vector<JobRecord>> read_open_jobs(store::Database& ledger) {
   }
 }
 
+Result<StateCounts> read_totals(store::Database& ledger, std::int64_t job) {
+  store::Statement& sums = ledger.prepared(kJobSums);
+  sums.bind(":job", job);
+  VOUCH_TRY(const bool row, sums.step());
+  VOUCH_ASSERT(row);
+  StateCounts totals{};
+  for (int i = 0; i < kIssuanceStates; ++i) {
+    totals[static_cast<std::size_t>(i)] = sums.integer(i);
+  }
+  sums.reset();
+  return totals;
+}
+
 Result<std::optional<std::string>> applied_answer(store::Database& ledger, std::int64_t command) {
   store::Statement& select = ledger.prepared(kApplied);
   select.bind(":id", command);
@@ -132,14 +145,7 @@ Result<void> JobBook::load() {
     jobs_.emplace(job.number, std::move(job));
   }
   for (auto& [number, job] : jobs_) {
-    store::Statement& sums = database_.prepared(kJobSums);
-    sums.bind(":job", number);
-    VOUCH_TRY(const bool row, sums.step());
-    VOUCH_ASSERT(row);
-    for (int i = 0; i < kIssuanceStates; ++i) {
-      job.by_state[static_cast<std::size_t>(i)] = sums.integer(i);
-    }
-    sums.reset();
+    VOUCH_TRY(job.by_state, read_totals(database_, number));
   }
   return {};
 }

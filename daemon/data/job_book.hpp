@@ -61,9 +61,10 @@ struct JobRecord {
   }
 };
 
-// Jobs that are not over, by number, without their totals; applied_answer: what a command was
+// Jobs that are not over, by number, without their totals; those of one job; what a command was
 // answered, if it was applied.  On any connection to the ledger, and any thread.
 [[nodiscard]] Result<std::vector<JobRecord>> read_open_jobs(store::Database& ledger);
+[[nodiscard]] Result<StateCounts> read_totals(store::Database& ledger, std::int64_t job);
 [[nodiscard]] Result<std::optional<std::string>> applied_answer(store::Database& ledger,
                                                                 std::int64_t command);
 

@@ -62,6 +62,7 @@ class LedgerReader {
 
   // Jobs that are not over.
   [[nodiscard]] Result<std::vector<JobRecord>> open_jobs();
+  [[nodiscard]] Result<StateCounts> totals(std::int64_t job) { return read_totals(database_, job); }
   [[nodiscard]] Result<std::int64_t> last_event();
   [[nodiscard]] Result<JobState> job_state(std::int64_t job);
   [[nodiscard]] Result<std::optional<std::string>> applied(std::int64_t command);

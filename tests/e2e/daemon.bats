@@ -1,6 +1,7 @@
 # Goal: who installs vouchd is told what is wrong with a setting, where, and what to do about it.
 bats_require_minimum_version 1.5.0
 load helpers
+load shop
 
 setup() {
   new_place
@@ -66,4 +67,25 @@ refuses() {
   assert_equal 'error: --config: needs a value' "${lines[0]}"
   run -2 env VOUCH_LOG_LEVEL=loud vouchd
   assert_contains "$output" "--log-level: loud"
+}
+
+@test "notices: the program of [notify] hears what becomes of a job" {
+  printf '#!/bin/sh\ngrep SigBlk /proc/self/status >"$0.signals"\nexec cat >>"$0.heard"\n' >tell
+  chmod +x tell
+  printf '[notify]\ncommand = %s\n' "$PLACE/tell" >vouchd.conf
+  start_sandbox
+  make_shop 200 100
+  submit_shop
+  start_vouchd --config vouchd.conf
+  wait_until 20 vouchctl job pause shop-1 --reason "partner asks"
+  wait_until 20 grep -q '"kind":"paused"' tell.heard
+  vouchctl job resume shop-1
+  vouchctl job limit shop-1 none
+  vouchctl downstream limit coupons 5000/s
+  run -0 vouchctl job wait shop-1 --timeout 60s
+  wait_until 20 grep -q '"kind":"done"' tell.heard
+  assert_equal "paused resumed done " "$(jq -r .kind tell.heard | tr '\n' ' ')"
+  assert_contains "$(jq -r 'select(.kind == "paused").words' tell.heard)" "partner asks"
+  assert_equal "200 issued" "$(jq -r 'select(.kind == "done").words' tell.heard)"
+  assert_contains "$(cat tell.signals)" 0000000000000000
 }

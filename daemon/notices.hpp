@@ -1,0 +1,58 @@
+// notices.hpp: when a person should know.
+//
+// Compares what the control thread sees from round to round.  Each notice has a kind, a subject
+// (the job or the downstream) and words; how it reaches anyone is the caller's business.
+//
+// Threads: the control thread's.
+// Errors:  none; what could not be read is told in a later round.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/clock.hpp"
+#include "common/identity.hpp"
+#include "daemon/data/job_book.hpp"
+#include "daemon/data/snapshot.hpp"
+#include "daemon/service/lane.hpp"
+
+namespace vouch::daemon {
+
+class Notices {
+ public:
+  using Tell = std::function<void(const std::string& kind, const std::string& subject,
+                                  const std::string& words)>;
+  explicit Notices(Tell tell) : tell_{std::move(tell)} {}
+
+  // A job that paused, goes on, is unsettled; `totals` are what is known of it now.
+  void job_changed(const data::JobRecord& before, const data::JobRecord& now,
+                   const data::StateCounts& totals);
+  // A job that is over, as `end`.
+  void job_ended(const data::JobRecord& job, JobState end, const data::StateCounts& totals);
+  // Running jobs whose finish_by has passed with rows left; each once.
+  void late(const data::Snapshot& snapshot, const std::vector<data::JobRecord>& jobs, WallTime now);
+  // More rows of the job are held than were told of; again after a minute at the earliest.
+  void held(const data::JobRecord& job, const data::StateCounts& totals, Instant now);
+  // Breakers that have not been closed for five minutes; each outage once.
+  void breakers(const std::vector<service::LaneView>& lanes, Instant now);
+
+ private:
+  struct Held {
+    std::int64_t told = 0;
+    Instant next_at{};
+  };
+  struct Outage {
+    Instant since;
+    bool is_told = false;
+  };
+
+  Tell tell_;
+  std::set<ObjectId> late_;
+  std::map<std::int64_t, Held> held_;   // by the job's number
+  std::map<ObjectId, Outage> outages_;  // by downstream
+};
+
+}  // namespace vouch::daemon
