@@ -323,11 +323,16 @@ void check_downstreams(Session& session, Findings& out) {
   }
 }
 
+// vouchd.service is the instance main; the others are of vouchd@.service.
+std::string unit_of(const Session& session) {
+  return session.instance() == "main" ? "vouchd" : "vouchd@" + session.instance();
+}
+
 void check_daemon(Session& session, Findings& out) {
   if (!session.daemon_runs()) {
     return add(out, "vouchd", Level::warn,
                "none runs for the instance \"" + session.instance() + "\"",
-               "systemctl start vouchd@" + session.instance());
+               "systemctl start " + unit_of(session));
   }
   const auto control = session.control();
   if (!control) return add(out, "vouchd", Level::ok, "runs");
@@ -338,7 +343,7 @@ void check_daemon(Session& session, Findings& out) {
   });
   if (late == 0) return add(out, "vouchd", Level::ok, "runs, and answers");
   add(out, "vouchd", Level::fail, std::to_string(late) + " commands wait for more than 10 s",
-      "look at its log: journalctl -u vouchd@" + session.instance());
+      "look at its log: journalctl -u " + unit_of(session));
 }
 
 Level worst_of(const Findings& findings) {

@@ -89,3 +89,10 @@ refuses() {
   assert_equal "200 issued" "$(jq -r 'select(.kind == "done").words' tell.heard)"
   assert_contains "$(cat tell.signals)" 0000000000000000
 }
+
+@test "doctor: names the unit of each instance" {
+  vouchctl -q init
+  fix_of() { vouchctl doctor "$@" -o json | jq -r 'map(select(.check == "vouchd"))[0].fix'; }
+  assert_equal "systemctl start vouchd" "$(fix_of)"
+  assert_equal "systemctl start vouchd@external" "$(fix_of --instance external)"
+}
