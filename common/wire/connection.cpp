@@ -14,7 +14,6 @@ namespace {
 using asio::ip::tcp;
 
 constexpr std::size_t kReadBytes = 4096;  // our replies are a few hundred bytes
-constexpr std::chrono::seconds kAddressesKept{60};
 
 bool is_certificate_error(const error_code& error) {
   return error.category() == asio::error::get_ssl_category() &&
@@ -25,40 +24,21 @@ bool is_certificate_error(const error_code& error) {
 }  // namespace
 
 Connection::Connection(asio::io_context& io, asio::ssl::context& trust, Origin& origin,
-                       const Clock& clock, ConnectionUser& user)
-    : resolver_{io},
-      trust_{trust},
-      socket_{io},
-      origin_{origin},
-      clock_{clock},
-      user_{user},
-      in_(kReadBytes) {}
+                       ConnectionUser& user)
+    : trust_{trust}, socket_{io}, origin_{origin}, user_{user}, in_(kReadBytes) {}
 
 void Connection::open() {
-  if (clock_.now() < origin_.looked_up + kAddressesKept && !origin_.addresses.empty()) {
-    addresses_ = origin_.addresses;
-    connect(0);
-  } else {
-    look_up();
-  }
-}
-
-void Connection::look_up() {
-  resolver_.async_resolve(origin_.target.host, origin_.target.port,
-                          [self = shared_from_this()](const error_code& error,
-                                                      const tcp::resolver::results_type& found) {
-                            if (self->is_closed_) return;
-                            if (error) return self->lose(Transport::unreachable, error);
-                            for (const auto& entry : found)
-                              self->addresses_.push_back(entry.endpoint());
-                            self->origin_.addresses = self->addresses_;
-                            self->origin_.looked_up = self->clock_.now();
-                            self->connect(0);
-                          });
+  origin_.look_up([self = shared_from_this()](const error_code& error) {
+    if (self->is_closed_) return;
+    if (error) return self->lose(Transport::unreachable, error);
+    self->addresses_ = self->origin_.addresses();
+    self->connect(0);
+  });
 }
 
 // One address after the other, as the resolver has sorted them.
 void Connection::connect(std::size_t nth) {
+  nth_ = nth;
   error_code error;
   socket_.close(error);
   socket_.open(addresses_[nth].protocol(), error);
@@ -67,15 +47,15 @@ void Connection::connect(std::size_t nth) {
   socket_.async_connect(
       addresses_[nth], [self = shared_from_this(), nth](const error_code& failed) {
         if (self->is_closed_) return;
-        if (!failed) return self->origin_.target.tls ? self->shake_hands() : self->become_open();
+        if (!failed) return self->origin_.target().tls ? self->shake_hands() : self->become_open();
         if (nth + 1 < self->addresses_.size()) return self->connect(nth + 1);
-        self->origin_.addresses.clear();  // they may have moved
+        self->origin_.forget();
         self->lose(Transport::unreachable, failed);
       });
 }
 
 void Connection::shake_hands() {
-  const std::string& host = origin_.target.host;
+  const std::string& host = origin_.target().host;
   tls_.emplace(socket_, trust_);
   tls_->set_verify_mode(asio::ssl::verify_peer);
   tls_->set_verify_callback(asio::ssl::host_name_verification{host});
@@ -100,26 +80,32 @@ void Connection::become_open() {
   user_.opened(*this);
 }
 
-bool Connection::send(std::string text) {
-  unsent_ = std::move(text);
-  if (tls_) {
-    write_rest();
-    return true;
-  }
-  // At once, without a turn of the loop.
+bool Connection::is_quiet() {
+  char byte = 0;
   error_code error;
-  const std::size_t sent = socket_.send(asio::buffer(unsent_), 0, error);
-  if (error && error != asio::error::would_block) return false;
-  unsent_.erase(0, sent);
-  if (!unsent_.empty()) write_rest();
-  return true;
+  socket_.receive(asio::buffer(&byte, 1), asio::socket_base::message_peek, error);
+  return error == asio::error::would_block;
 }
 
+error_code Connection::send(std::string text) {
+  unsent_ = std::move(text);
+  error_code error;
+  if (!tls_) {  // at once, without a turn of the loop
+    const std::size_t sent = socket_.send(asio::buffer(unsent_), 0, error);
+    if (error && error != asio::error::would_block) return error;
+    unsent_.erase(0, sent);
+  }
+  if (!unsent_.empty()) write_rest();
+  return {};
+}
+
+// A peer that wants no more of the request may have answered before it closed: what came is read
+// first, and the reader finds the end.
 void Connection::write_rest() {
   auto written = [self = shared_from_this()](const error_code& error, std::size_t) {
     if (self->is_closed_) return;
-    self->unsent_.clear();
-    if (error) self->lose(Transport::broken, error);
+    self->write_error_ = error;
+    if (!error) self->unsent_.clear();
   };
   if (tls_) {
     asio::async_write(*tls_, asio::buffer(unsent_), std::move(written));
@@ -142,16 +128,18 @@ void Connection::read() {
   }
 }
 
+// The kernel tells of a reset once: when the writer was told, the reader sees an end.
 void Connection::lose(Transport why, const error_code& error) {
-  const bool ended = error == asio::error::eof;
+  const error_code& cause = write_error_ ? write_error_ : error;
+  const bool ended = cause == asio::error::eof;
   close();
-  user_.lost(*this, why, error.message(), ended);
+  user_.lost(*this, why, cause.message(), ended);
 }
 
 void Connection::close() {
+  if (!is_closed_ && !is_open_ && nth_ < addresses_.size()) origin_.avoid(addresses_[nth_]);
   is_closed_ = true;
   is_open_ = false;
-  resolver_.cancel();
   error_code ignored;
   socket_.close(ignored);
 }

@@ -18,20 +18,10 @@
 #include <vector>
 
 #include "common/clock.hpp"
-#include "common/wire/request_text.hpp"
+#include "common/wire/origin.hpp"
 #include "common/wire/transport.hpp"
 
 namespace vouch::wire {
-
-namespace asio = boost::asio;
-using boost::system::error_code;
-
-// An endpoint that calls go to, and what was learned of it.
-struct Origin {
-  Target target;
-  std::vector<asio::ip::tcp::endpoint> addresses;  // of the last look-up
-  Instant looked_up{};
-};
 
 class Connection;
 
@@ -51,28 +41,29 @@ struct Exchange;
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(asio::io_context& io, asio::ssl::context& trust, Origin& origin, const Clock& clock,
-             ConnectionUser& user);
+  Connection(asio::io_context& io, asio::ssl::context& trust, Origin& origin, ConnectionUser& user);
 
   // Ends in opened() or lost().
   void open();
-  // False when the kernel refused the very first byte: nothing has left, and nothing will.
-  [[nodiscard]] bool send(std::string text);
+  // An error when the kernel refused the very first byte: nothing has left, and nothing will.
+  [[nodiscard]] error_code send(std::string text);
   // Of the last send: every byte is with the kernel.
   [[nodiscard]] bool all_sent() const { return unsent_.empty(); }
   void close();
 
   [[nodiscard]] bool is_open() const { return is_open_; }
+  // Of an idle one: neither bytes nor the end of it have come and not been looked at yet.
+  [[nodiscard]] bool is_quiet();
   [[nodiscard]] const std::string& peer_address() const { return peer_address_; }
   [[nodiscard]] Origin& origin() { return origin_; }
 
   Exchange* exchange = nullptr;  // the call it carries; null while idle
   Instant idle_since{};
+  bool was_used = false;  // a call has ended on it
 
  private:
   using Socket = asio::ip::tcp::socket;
 
-  void look_up();
   void connect(std::size_t nth);
   void shake_hands();
   void become_open();
@@ -80,16 +71,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void write_rest();
   void lose(Transport why, const error_code& error);
 
-  asio::ip::tcp::resolver resolver_;
   asio::ssl::context& trust_;
   Socket socket_;
   std::optional<asio::ssl::stream<Socket&>> tls_;
   Origin& origin_;
-  const Clock& clock_;
   ConnectionUser& user_;
-  std::vector<asio::ip::tcp::endpoint> addresses_;
+  Origin::Addresses addresses_;
+  std::size_t nth_ = 0;  // address that is being tried
   std::string peer_address_;
   std::string unsent_;
+  error_code write_error_;
   std::vector<char> in_;
   bool is_open_ = false;
   bool is_closed_ = false;

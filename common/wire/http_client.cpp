@@ -31,6 +31,7 @@ namespace {
 // A connection that nobody used for so long may have been forgotten on its way, without a word.
 constexpr Millis kIdleMax{30'000};
 constexpr Millis kSweep{1'000};
+constexpr int kTurnsMax = 4096;  // of the loop in one step
 // Distinct endpoints are few; a URL with an id in it is another one each time.
 constexpr std::size_t kTargetsMax = 1024;
 
@@ -104,17 +105,20 @@ Result<const Target*> HttpClient::State::target_of(const std::string& url) {
 
 Origin& HttpClient::State::origin_of(const Target& target) {
   const std::string key = (target.tls ? "s " : "p ") + target.authority;
-  Origin& origin = origins[key];
-  if (origin.target.host.empty()) origin.target = target;
-  return origin;
+  return origins.try_emplace(key, io, clock, target).first->second;
 }
 
 std::shared_ptr<Connection> HttpClient::State::take_idle(Origin& origin) {
   auto& connections = idle[&origin];
-  if (connections.empty()) return nullptr;
-  std::shared_ptr<Connection> connection = std::move(connections.back());
-  connections.pop_back();
-  return connection;
+  while (!connections.empty()) {
+    std::shared_ptr<Connection> connection = std::move(connections.back());
+    connections.pop_back();
+    // Bytes that wait there would be taken for this call's answer, and behind an end it would be
+    // lost: the loop may not have turned since they came.
+    if (connection->is_quiet()) return connection;
+    connection->close();
+  }
+  return nullptr;
 }
 
 void HttpClient::State::start(HttpCall call) {
@@ -154,7 +158,7 @@ void HttpClient::State::dispatch(Exchange& exchange, const Target& target) {
 }
 
 void HttpClient::State::open(Exchange& exchange, Origin& origin) {
-  exchange.connection = std::make_shared<Connection>(io, trust, origin, clock, *this);
+  exchange.connection = std::make_shared<Connection>(io, trust, origin, *this);
   exchange.connection->exchange = &exchange;
   exchange.connection->open();
 }
@@ -175,9 +179,12 @@ void HttpClient::State::send(Exchange& exchange) {
   exchange.parser.begin(exchange.end);
   ++exchange.end.sends;
   VOUCH_ASSERT(exchange.end.sends == 1);
-  if (connection.send(exchange.request)) return;
-  // The connection was dead before the first byte: as if it had never been there.
+  const error_code error = connection.send(exchange.request);
+  if (!error) return;
   --exchange.end.sends;
+  // A used one that was dead before the first byte is as if it had never been there.  Were a new
+  // one given up for another, a server that resets each would see them as fast as we can connect.
+  if (!connection.was_used) return finish(exchange, Transport::unreachable, error.message());
   Origin& origin = connection.origin();
   connection.close();
   open(exchange, origin);
@@ -238,6 +245,7 @@ void HttpClient::State::release(Exchange& exchange) {
                     !exchange.call.fresh_connection && connection->is_open() &&
                     connection->all_sent() && exchange.parser.connection_is_reusable();
   if (!keep) return connection->close();
+  connection->was_used = true;
   connection->idle_since = clock.now();
   idle[&connection->origin()].push_back(connection);
 }
@@ -247,14 +255,15 @@ void HttpClient::State::look_at_limits(Instant now) {
     next_limit = Instant::max();
     for (const auto& exchange : exchanges) {
       if (!exchange->connection) continue;
-      const bool waits_for_connection = exchange->end.sends == 0;
-      if (waits_for_connection && now >= std::min(exchange->connect_by, exchange->answer_by)) {
-        finish(*exchange, Transport::unreachable, "no connection within the time allowed");
-      } else if (now >= exchange->answer_by) {
+      const bool is_sent = exchange->end.sends > 0;
+      const Instant limit =
+          is_sent ? exchange->answer_by : std::min(exchange->connect_by, exchange->answer_by);
+      if (now < limit) {
+        next_limit = std::min(next_limit, limit);
+      } else if (is_sent) {
         finish(*exchange, Transport::timed_out, "no complete answer within the time allowed");
       } else {
-        next_limit =
-            std::min(next_limit, waits_for_connection ? exchange->connect_by : exchange->answer_by);
+        finish(*exchange, Transport::unreachable, "no connection within the time allowed");
       }
     }
   }
@@ -278,7 +287,9 @@ void HttpClient::start(HttpCall call) {
 
 void HttpClient::step(std::vector<HttpEnd>& ended) {
   State& s = *state_;
-  s.io.poll();
+  // Not until nothing is ready: a peer that sends without end must not keep us from the others.
+  for (int turn = 0; turn < kTurnsMax && s.io.poll_one() > 0; ++turn) {
+  }
   s.look_at_limits(s.clock.now());
   std::move(s.ended.begin(), s.ended.end(), std::back_inserter(ended));
   s.ended.clear();
