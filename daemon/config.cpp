@@ -7,6 +7,7 @@
 
 #include "common/environment.hpp"
 #include "common/text.hpp"
+#include "common/wire/http_client.hpp"
 
 namespace vouch::daemon {
 namespace {
@@ -77,6 +78,16 @@ void add_options(CLI::App& app, Config& config) {
                  "File that receives the port once it is bound");
   app.add_option("--anchor-file", config.anchor_file,
                  "File, best on another disk, that tells how far the ledger has come");
+  app.add_option_function<std::string>(
+         "--downstream-authorities",
+         [&config](const std::string& path) {
+           auto text = wire::read_authorities(path);
+           if (!text) throw CLI::ValidationError("--downstream-authorities", text.error().message);
+           config.downstream_authorities = std::move(*text);
+         },
+         "File of certificates, in PEM, of authorities that downstreams may have theirs from "
+         "besides the system's")
+      ->type_name("FILE");
   app.add_option("--notify-command", config.notify_command,
                  "Program that is run with one JSON object on its standard input when a person "
                  "should know")
@@ -134,6 +145,7 @@ constexpr Variable kVariables[] = {
     {"VOUCH_INSTANCE", "--instance"},
     {"VOUCH_ADMIN_LISTEN", "--admin-listen"},
     {"VOUCH_ANCHOR_FILE", "--anchor-file"},
+    {"VOUCH_DOWNSTREAM_AUTHORITIES", "--downstream-authorities"},
     {"VOUCH_NOTIFY_COMMAND", "--notify-command"},
     {"VOUCH_LOG_FORMAT", "--log-format"},
     {"VOUCH_LOG_LEVEL", "--log-level"},

@@ -77,7 +77,9 @@ Daemon::Daemon(const Config& config, const Clock& clock, Random& random, Opened 
       paths_{config.store},
       lock_{std::move(opened.lock)},
       ledger_file_{std::move(opened.ledger)},
-      downstream_{clock, config.engine.calls_max},
+      downstream_{
+          clock,
+          {.calls_max = config.engine.calls_max, .authorities = config.downstream_authorities}},
       ready_{[this] { downstream_.wake(); }},
       writer_{ledger_file_, ready_, health_, clock},
       engine_{downstream_, ready_, writer_, board_, health_, clock, random, config.engine},

@@ -59,13 +59,27 @@ void Connection::shake_hands() {
   tls_.emplace(socket_, trust_);
   tls_->set_verify_mode(asio::ssl::verify_peer);
   tls_->set_verify_callback(asio::ssl::host_name_verification{host});
-  SSL_set_tlsext_host_name(tls_->native_handle(), host.c_str());
-  tls_->async_handshake(
-      asio::ssl::stream_base::client, [self = shared_from_this()](const error_code& error) {
-        if (self->is_closed_) return;
-        if (!error) return self->become_open();
-        self->lose(is_certificate_error(error) ? Transport::certificate : Transport::tls, error);
-      });
+  // Names only (RFC 6066, 3): there are servers that refuse an address here.
+  error_code no_address;
+  asio::ip::make_address(host, no_address);
+  if (no_address) SSL_set_tlsext_host_name(tls_->native_handle(), host.c_str());
+  tls_->async_handshake(asio::ssl::stream_base::client,
+                        [self = shared_from_this()](const error_code& error) {
+                          if (self->is_closed_) return;
+                          if (!error) return self->become_open();
+                          if (!is_certificate_error(error))
+                            return self->lose(Transport::tls, error);
+                          self->lose(Transport::certificate, error, self->certificate_words());
+                        });
+}
+
+std::string Connection::certificate_words() {
+  const long result = SSL_get_verify_result(tls_->native_handle());
+  // Our own check of the name leaves no code behind.
+  const std::string why = result == X509_V_ERR_UNSPECIFIED
+                              ? "it is not for " + origin_.target().host
+                              : X509_verify_cert_error_string(result);
+  return "the certificate does not prove who the server is: " + why;
 }
 
 void Connection::become_open() {
@@ -129,11 +143,11 @@ void Connection::read() {
 }
 
 // The kernel tells of a reset once: when the writer was told, the reader sees an end.
-void Connection::lose(Transport why, const error_code& error) {
+void Connection::lose(Transport why, const error_code& error, std::string words) {
   const error_code& cause = write_error_ ? write_error_ : error;
   const bool ended = cause == asio::error::eof;
   close();
-  user_.lost(*this, why, cause.message(), ended);
+  user_.lost(*this, why, words.empty() ? cause.message() : std::move(words), ended);
 }
 
 void Connection::close() {

@@ -69,7 +69,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void become_open();
   void read();
   void write_rest();
-  void lose(Transport why, const error_code& error);
+  [[nodiscard]] std::string certificate_words();
+  // In the words of `error`, unless there are better ones.
+  void lose(Transport why, const error_code& error, std::string words = {});
 
   asio::ssl::context& trust_;
   Socket socket_;

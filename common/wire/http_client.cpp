@@ -11,6 +11,7 @@
 #include "common/wire/connection.hpp"
 #include "common/wire/network.hpp"
 #include "common/wire/reply_parser.hpp"
+#include "common/wire/trust.hpp"
 
 namespace vouch::wire {
 
@@ -34,18 +35,6 @@ constexpr Millis kSweep{1'000};
 constexpr int kTurnsMax = 4096;  // of the loop in one step
 // Distinct endpoints are few; a URL with an id in it is another one each time.
 constexpr std::size_t kTargetsMax = 1024;
-
-asio::ssl::context make_trust(const std::string& authorities) {
-  asio::ssl::context trust{asio::ssl::context::tls_client};
-  error_code error;
-  trust.set_options(asio::ssl::context::no_sslv2 | asio::ssl::context::no_sslv3 |
-                        asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1,
-                    error);
-  if (!error) trust.set_default_verify_paths(error);
-  if (!error && !authorities.empty()) trust.load_verify_file(authorities, error);
-  VOUCH_ASSERT(!error);
-  return trust;
-}
 
 }  // namespace
 

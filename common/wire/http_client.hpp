@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "common/clock.hpp"
+#include "common/result.hpp"
 #include "common/wire/transport.hpp"
 
 namespace vouch::wire {
@@ -52,8 +53,11 @@ inline constexpr std::size_t kReplyBytesMax = 1 << 20;
 
 struct HttpSettings {
   int calls_max = 1024;     // out at once; connections are made as they are needed and kept
-  std::string authorities;  // a PEM file of CAs to trust besides the system's
+  std::string authorities;  // PEM text, as read_authorities has it, to trust besides the system's
 };
+
+// The text of a file of certificates in PEM, of at least one authority.
+[[nodiscard]] Result<std::string> read_authorities(const std::string& path);
 
 class HttpClient {
  public:

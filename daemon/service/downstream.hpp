@@ -6,6 +6,7 @@
 // Threads: the engine's; wake() from any.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "common/clock.hpp"
@@ -27,8 +28,8 @@ class Downstream {
 
 class HttpDownstream final : public Downstream {
  public:
-  HttpDownstream(const Clock& clock, int calls_max)
-      : client_{clock, {.calls_max = calls_max, .authorities = {}}} {}
+  HttpDownstream(const Clock& clock, wire::HttpSettings settings)
+      : client_{clock, std::move(settings)} {}
   void start(wire::HttpCall call) override { client_.start(std::move(call)); }
   void take_ended(std::vector<wire::HttpEnd>& ended) override { client_.step(ended); }
   void wait(Millis limit) override { client_.wait(limit); }
