@@ -79,7 +79,7 @@ std::string Connection::certificate_words() {
   const std::string why = result == X509_V_ERR_UNSPECIFIED
                               ? "it is not for " + origin_.target().host
                               : X509_verify_cert_error_string(result);
-  return "the certificate does not prove who the server is: " + why;
+  return "a certificate that does not prove who it is: " + why;
 }
 
 void Connection::become_open() {
