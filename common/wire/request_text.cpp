@@ -98,6 +98,8 @@ Result<Target> parse_target(std::string_view url) {
 }
 
 Result<std::string> request_text(const Target& target, const HttpCall& call) {
+  // The peer would take it for the next request.
+  if (call.get && !call.body.empty()) return fail(Errc::invalid, "a GET has no body");
   std::string text;
   text.reserve(256 + target.path.size() + call.body.size() + 64 * call.headers.size());
   text += call.get ? "GET " : "POST ";

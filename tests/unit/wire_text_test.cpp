@@ -318,6 +318,8 @@ TEST_CASE("request_text: head and body, to the byte") {
   call.get = true;
   CHECK(request_text(target, call).value() ==
         "GET /a?b=c HTTP/1.1\r\nHost: h:8080\r\nUser-Agent: vouch/" VOUCH_VERSION "\r\n\r\n");
+  call.body = "GET /b HTTP/1.1\r\n\r\n";
+  CHECK_FALSE(request_text(target, call));
 }
 
 TEST_CASE("request_text: a header that would change the request is refused") {
