@@ -1,4 +1,5 @@
 // vouchctl downstream: HTTP services that issue, their contract, limits and outcome table.
+#include <algorithm>
 #include "cli/commands.hpp"
 #include "cli/session.hpp"
 #include "common/files.hpp"
@@ -22,6 +23,9 @@ struct DownstreamOptions {
   std::optional<Millis> timeout;
   std::optional<Millis> connect_timeout;
   std::optional<Millis> key_lifetime;
+  std::optional<Millis> settle_time;
+  std::optional<std::string> query_url;
+  std::string query_file;
   std::optional<std::int64_t> in_flight;
   std::string outcomes_file;
   std::optional<std::string> bearer_file;
@@ -58,6 +62,8 @@ Record record_of(const store::DownstreamRow& row) {
           {"timeout_ms", "Timeout", Value::duration(def.timeout), Shown::wide},
           {"connect_timeout_ms", "Connect", Value::duration(def.connect_timeout), Shown::wide},
           {"key_lifetime_ms", "Key lifetime", Value::duration(def.key_lifetime), Shown::wide},
+          {"settle_time_ms", "Settle time", Value::duration(def.settle_time), Shown::wide},
+          {"query_url", "Query URL", def.query ? Value{def.query->url} : Value{}, Shown::wide},
           {"in_flight_max", "In flight", def.in_flight_max, Shown::wide},
           {"sheds_before_executing", "503 sheds", def.sheds_before_executing, Shown::wide},
           {"bearer_file", "Bearer file", def.bearer_file, Shown::wide},
@@ -77,6 +83,19 @@ void put(const std::optional<T>& given, T& target) {
   if (given) target = *given;
 }
 
+Result<void> apply_query(Session& session, const DownstreamOptions& options,
+                         plan::Downstream& def) {
+  if (!options.query_url && options.query_file.empty()) return {};
+  if (!def.query) def.query.emplace();
+  put(options.query_url, def.query->url);
+  if (options.query_file.empty()) return {};
+  VOUCH_TRY(const std::string text, session.read_input(options.query_file, kFileBytesMax));
+  auto outcomes = plan::parse_query_outcomes(text);
+  if (!outcomes) return within(name_of_input(options.query_file), outcomes.error());
+  def.query->outcomes = std::move(*outcomes);
+  return {};
+}
+
 // The flags given, put over what the file or the store says.
 Result<void> apply(Session& session, const DownstreamOptions& options, plan::Downstream& def) {
   for (const auto kind :
@@ -87,6 +106,14 @@ Result<void> apply(Session& session, const DownstreamOptions& options, plan::Dow
   put(options.timeout, def.timeout);
   put(options.connect_timeout, def.connect_timeout);
   put(options.key_lifetime, def.key_lifetime);
+  put(options.settle_time, def.settle_time);
+  for (const auto contract : {plan::Contract::key, plan::Contract::query, plan::Contract::none}) {
+    if (plan::name_of(contract) == options.contract) def.contract = contract;
+  }
+  if (options.contract == "none") {
+    def.in_flight_max = std::min(def.in_flight_max, plan::kInFlightMaxUncertain);
+  }
+  VOUCH_CHECK(apply_query(session, options, def));
   put(options.bearer_file, def.bearer_file);
   put(options.address_allow, def.address_allow);
   if (options.in_flight) def.in_flight_max = static_cast<int>(*options.in_flight);
@@ -236,11 +263,16 @@ Arguments& add_definition_flags(Arguments& arguments, DownstreamOptions& options
       .one_of("--kind", options.kind, {"coupon", "balance", "other"}, "what it issues")
       .option("--url", "URL", options.url, "of the issuing call, POST")
       .flag("--allow-http", options.allow_http, "allow plain http:// on a trusted network")
-      .one_of("--contract", options.contract, {"key"},
-              "what it promises about a repeated call: it honours an idempotency key")
+      .one_of("--contract", options.contract, {"key", "query", "none"},
+              "what helps when an answer is lost: it honours an idempotency key, it can be asked "
+              "by request id, or neither")
       .duration("--timeout", options.timeout, "of a whole call (10s)")
       .duration("--connect-timeout", options.connect_timeout, "of connecting (2s)")
       .duration("--key-lifetime", options.key_lifetime, "how long it remembers a key (24h)")
+      .option("--query-url", "URL", options.query_url, "to ask at, with {request_id} in it")
+      .option("--query-outcomes", "FILE", options.query_file, "outcome table of queries as JSON")
+      .duration("--settle-time", options.settle_time,
+                "after its timeout a call may still act for so long (1m)")
       .number("--in-flight", "N", options.in_flight, 1, 1024, "calls out at a time (64)")
       .option("--outcomes", "FILE", options.outcomes_file, "outcome table as JSON")
       .option("--bearer-file", "FILE", options.bearer_file, "vouchd reads the token from there")

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cli/issuance_view.hpp"
+#include "cli/uncertain_contract.hpp"
 #include "common/json.hpp"
 #include "common/text.hpp"
 
@@ -16,6 +17,7 @@ struct CreateOptions {
   std::string campaign, recipient, client, idempotency_key, occurrence, amount_unit;
   std::vector<std::string> amounts;
   bool wait = false;
+  bool accept_uncertain = false;
   std::optional<Millis> timeout;
 };
 
@@ -165,7 +167,9 @@ Result<int> create(Session& session, const CreateOptions& options) {
     return fail(Errc::conflict,
                 "the campaign " + campaign.definition.name + " is " + campaign.state);
   }
-  VOUCH_TRY(const Json arguments, arguments_of(*control, campaign, options));
+  VOUCH_CHECK(check_uncertain(*control, campaign.definition, options.accept_uncertain));
+  VOUCH_TRY(Json arguments, arguments_of(*control, campaign, options));
+  if (options.accept_uncertain) arguments["accept_uncertain"] = true;
   if (!session.dry_run() && !session.daemon_runs()) {
     return fail(Errc::unavailable,
                 "no vouchd runs for the instance \"" + session.instance() + "\": nothing was asked",
@@ -201,18 +205,18 @@ Result<int> create(Session& session, const CreateOptions& options) {
 
 void add_issuance_create(Group& issuance) {
   auto options = std::make_shared<CreateOptions>();
-  issuance
-      .leaf({.name = "create",
-             .summary = "Give one recipient a campaign's vouchers",
-             .description = "A vouchd that runs carries it out at once.  What the recipient has "
-                            "been given already is not given again.",
-             .examples = {"vouchctl issuance create --campaign birthday --recipient cust-4711 "
-                          "--amount amount=12.50 --amount-unit major --client shop --dry-run",
-                          "vouchctl issuance create --campaign birthday --recipient cust-4711 "
-                          "--amount amount=1250 --amount-unit minor --client shop --wait "
-                          "--timeout 10s"}},
-            [options](Session& session) { return create(session, *options); })
-      .required_option("--campaign", "C", options->campaign, "what is issued")
+  Arguments arguments = issuance.leaf(
+      {.name = "create",
+       .summary = "Give one recipient a campaign's vouchers",
+       .description = "A vouchd that runs carries it out at once.  What the recipient has "
+                      "been given already is not given again.",
+       .examples = {"vouchctl issuance create --campaign birthday --recipient cust-4711 "
+                    "--amount amount=12.50 --amount-unit major --client shop --dry-run",
+                    "vouchctl issuance create --campaign birthday --recipient cust-4711 "
+                    "--amount amount=1250 --amount-unit minor --client shop --wait "
+                    "--timeout 10s"}},
+      [options](Session& session) { return create(session, *options); });
+  arguments.required_option("--campaign", "C", options->campaign, "what is issued")
       .required_option("--recipient", "R", options->recipient,
                        "to whom: the id as the partner writes it; phone numbers as +4915112345678")
       .list("--amount", "COLUMN=AMOUNT", options->amounts, "what a list would have in this column")
@@ -226,6 +230,7 @@ void add_issuance_create(Group& issuance) {
       .flag("--wait", options->wait, "wait until it is final")
       .duration("--timeout", options->timeout, "with --wait: exit 8 after this time")
       .changes();
+  add_uncertain_flag(arguments, options->accept_uncertain);
 }
 
 }  // namespace vouch::cli

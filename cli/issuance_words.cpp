@@ -31,6 +31,8 @@ std::string_view outcome_words(Outcome outcome) {
       return "never started";
     case Outcome::hold:
       return "the outcome table says that people decide";
+    case Outcome::not_found:
+      return "the downstream knows of no such call";
   }
   return "";
 }
@@ -154,7 +156,7 @@ std::string_view words_of(IssuanceState state) {
     case IssuanceState::waiting:
       return "was not executed; it is tried again";
     case IssuanceState::in_doubt:
-      return "may have been executed; it is settled by a repeat";
+      return "may have been executed; it is settled by asking or by a repeat";
     case IssuanceState::held:
       return "people must decide";
     case IssuanceState::issued:
@@ -197,6 +199,8 @@ std::string words_of(const store::EventRow& event) {
       return "its attempts are used up" + detail;
     case EventKind::rerun:
       return "taken over by a rerun" + detail;
+    case EventKind::asked:
+      return "asked: " + attempt_words(event);
     case EventKind::job:
     case EventKind::downstream:
     case EventKind::daemon:

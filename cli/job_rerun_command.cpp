@@ -80,6 +80,7 @@ store::JobRow row_of(const JobView& source, const RerunOptions& options,
   row.options.for_date = source.row.options.for_date;
   row.options.rate = options.rate;
   row.options.rerun_states = states;
+  row.options.accept_uncertain = source.row.options.accept_uncertain;
   const Json content{{"rerun_of", source.id()},
                      {"states", states},
                      {"rate", options.rate ? Json(*options.rate) : Json(nullptr)}};

@@ -6,6 +6,7 @@
 #include "cli/job_forecast.hpp"
 #include "cli/job_verdict.hpp"
 #include "cli/submit_lock.hpp"
+#include "cli/uncertain_contract.hpp"
 #include "common/json.hpp"
 #include "common/text.hpp"
 
@@ -19,6 +20,7 @@ struct SubmitOptions {
   std::optional<std::int64_t> pilot;
   std::vector<std::string> tolerate;
   bool accept_late = false;
+  bool accept_uncertain = false;
   std::optional<Millis> lock_wait;
   AfterSubmission after;
 };
@@ -56,6 +58,7 @@ Result<store::JobOptions> job_options(Session& session, const SubmitOptions& opt
   out.pilot = options.pilot;
   VOUCH_CHECK(Tolerance::parse(options.tolerate).map([](const Tolerance&) {}));
   out.tolerate = options.tolerate;
+  out.accept_uncertain = options.accept_uncertain;
   plan::CivilDate date;
   if (!options.for_date.empty()) {
     auto parsed = plan::parse_date(options.for_date);
@@ -130,6 +133,7 @@ Result<Submission> prepare(Session& session, const SubmitOptions& options) {
   Submission out;
   VOUCH_TRY(out.campaign, control->campaign(options.import.campaign));
   VOUCH_TRY(out.client, find_client(*control, options.client));
+  VOUCH_CHECK(check_uncertain(*control, out.campaign.definition, options.accept_uncertain));
   out.job.id = new_object_id(session.random());
   // Before the file is read: a mistyped time should not cost minutes.
   VOUCH_TRY(out.job.options, job_options(session, options, out.campaign.definition, out.job.id));
@@ -458,6 +462,7 @@ void add_arguments(Arguments& arguments, SubmitOptions& options) {
             "what `job wait` calls a success all the same: declined=2%,skipped=100%")
       .duration("--lock-wait", options.lock_wait,
                 "wait this long for another run under the same submit key");
+  add_uncertain_flag(arguments, options.accept_uncertain);
   add_wait_arguments(arguments, options.after);
   add_import_arguments(arguments, options.import);
   arguments.changes();

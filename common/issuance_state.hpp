@@ -36,6 +36,7 @@ enum class IssuanceEvent : std::uint8_t {
   unstart,  // never started: stop, pause, limit cut
   lose,     // the attempt's outcome is unknown
   hold,     // no safe automatic move is left
+  clear,    // asked twice, and long enough after the call: it was not executed
   give_up,  // attempts used up
   cancel,   // an operator's stop
   expire,   // finish_by has passed
@@ -70,6 +71,8 @@ inline constexpr Transition kTransitions[] = {
     {IssuanceState::in_doubt, IssuanceEvent::send, IssuanceState::sending},
     {IssuanceState::in_doubt, IssuanceEvent::confirm, IssuanceState::issued},
     {IssuanceState::in_doubt, IssuanceEvent::decline, IssuanceState::declined},
+    {IssuanceState::in_doubt, IssuanceEvent::clear, IssuanceState::waiting},
+    {IssuanceState::in_doubt, IssuanceEvent::lose, IssuanceState::in_doubt},
     {IssuanceState::in_doubt, IssuanceEvent::hold, IssuanceState::held},
 };
 // clang-format on
@@ -112,9 +115,12 @@ enum class Outcome : std::uint8_t {
   unknown_setup = 5,  // a redirect, a 406: unknown, and people mend it
   unstarted = 6,      // taken back before any byte left
   hold = 7,           // the outcome table says that people decide
+  not_found = 8,      // of a query: the downstream knows of no such call
 };
-inline constexpr std::array<std::string_view, 8> kOutcomeNames = {
-    "issued", "declined", "not_executed", "unknown", "setup", "unknown_setup", "unstarted", "hold"};
+inline constexpr int kOutcomes = 9;
+inline constexpr std::array<std::string_view, kOutcomes> kOutcomeNames = {
+    "issued",        "declined",  "not_executed", "unknown",  "setup",
+    "unknown_setup", "unstarted", "hold",         "not_found"};
 [[nodiscard]] constexpr std::string_view name_of(Outcome outcome) {
   return kOutcomeNames[static_cast<std::size_t>(outcome)];
 }
@@ -165,13 +171,14 @@ enum class EventKind : std::uint8_t {
   held = 6,
   gave_up = 7,      // attempts used up
   rerun = 8,        // a new job took the issuance over
+  asked = 9,        // the end of a query about a call that is in doubt
   job = 20,         // a job changed its state; detail says how
   downstream = 21,  // breaker, test call, setup; detail says what
   daemon = 22,      // started, stopped
 };
 inline constexpr std::array<std::string_view, 23> kEventKindNames = {
     "",      "attempt", "recovered", "unstarted", "cancelled", "expired",    "held",  "gave_up",
-    "rerun", "",        "",          "",          "",          "",           "",      "",
+    "rerun", "asked",   "",          "",          "",          "",           "",      "",
     "",      "",        "",          "",          "job",       "downstream", "daemon"};
 [[nodiscard]] constexpr std::string_view name_of(EventKind kind) {
   return kEventKindNames[static_cast<std::size_t>(kind)];

@@ -139,6 +139,18 @@ void Control::refuse(const store::CommandRow& command, const Error& error) {
                  .answer = refusal_json(error)});
 }
 
+// With contract `none` a lost answer is nobody's to find out: somebody must have accepted that.
+Result<void> Control::check_uncertain(const plan::Campaign& campaign, bool accepted) const {
+  if (accepted) return {};
+  for (const plan::Item& item : campaign.items) {
+    const data::DownstreamNow* to = definitions_.downstream(item.downstream);
+    if (to == nullptr || to->versions.at(to->version)->contract != plan::Contract::none) continue;
+    return fail(Errc::conflict, "downstream " + to->name + " has the contract none",
+                "submit again with --accept-uncertain");
+  }
+  return {};
+}
+
 Result<void> Control::carry_out_submit(const store::CommandRow& command) {
   const store::JobRow* row = definitions_.job(command.job);
   if (row == nullptr) {
@@ -150,6 +162,7 @@ Result<void> Control::carry_out_submit(const store::CommandRow& command) {
   VOUCH_ASSERT(of != nullptr);  // a foreign key
   VOUCH_TRY(const plan::Campaign version,
             control_.campaign_version(row->campaign, row->campaign_version));
+  VOUCH_CHECK(check_uncertain(version, row->options.accept_uncertain));
   data::SubmitJob submit{
       .command = command.id,
       .id = row->id,
@@ -204,6 +217,8 @@ Result<void> Control::carry_out_single(const store::CommandRow& command) {
                                   .occurrence = 0,
                                   .recipient_id = {},
                                   .amounts = {}};
+  VOUCH_TRY(const bool accepted, reader.boolean_or("accept_uncertain", false));
+  VOUCH_CHECK(check_uncertain(of->definition, accepted));
   if (!request.job.blocked.empty()) return fail(Errc::conflict, request.job.blocked);
   if (!request.job.ended.empty()) return fail(Errc::conflict, request.job.ended);
   const WallTime now = parts_.clock.wall_now();

@@ -22,8 +22,12 @@
 
 namespace vouch::plan {
 
-// What the downstream promises about a repeated call.  No default: somebody must know.
-enum class Contract : std::uint8_t { key };  // honours an idempotency key
+// What the downstream promises about a call whose answer was lost.  No default: somebody must know.
+enum class Contract : std::uint8_t {
+  key,    // honours an idempotency key: the same call again has no second effect
+  query,  // can be asked by request id what became of a call
+  none,   // neither: what is in doubt is held for people
+};
 [[nodiscard]] std::string_view name_of(Contract contract);
 
 // What the outcome table can say.  `retry` is Outcome::not_executed.
@@ -38,6 +42,17 @@ inline constexpr std::size_t kOutcomeRulesMax = 200;
 // The table's word for an outcome: "retry", "in_doubt".
 [[nodiscard]] std::string_view word_of(Outcome outcome);
 
+// How to ask what became of a call: GET, with the id in the place of {request_id}.
+struct QueryForm {
+  std::string url;
+  double rate_share = 0.2;            // of the target rate: the pace of asking
+  std::vector<OutcomeRule> outcomes;  // also `not_found`; a 2xx with the evidence is `issued`
+};
+inline constexpr std::string_view kRequestIdPlace = "{request_id}";
+
+// With contract `none` more than this in flight would be too much to clear up by hand.
+inline constexpr int kInFlightMaxUncertain = 16;
+
 struct Downstream {
   std::string name;
   VoucherKind kind = VoucherKind::coupon;
@@ -47,6 +62,8 @@ struct Downstream {
   Millis timeout{10'000};  // of a whole call
   Millis connect_timeout{2'000};
   Millis key_lifetime{86'400'000};      // how long the downstream remembers a key
+  Millis settle_time{60'000};           // after a call's timeout: until then it may still act
+  std::optional<QueryForm> query;       // required with contract `query`, possible with `key`
   int in_flight_max = 64;               // calls sent and not yet answered, 1..1024
   bool sheds_before_executing = false;  // 503 then proves that nothing was executed
   std::string bearer_file;             // file with a token for "Authorization: Bearer"; empty: none
@@ -63,6 +80,7 @@ struct Downstream {
 [[nodiscard]] std::string to_json(const Downstream& downstream);
 // An outcome table from a file of its own: a JSON array of rules.
 [[nodiscard]] Result<std::vector<OutcomeRule>> parse_outcomes(std::string_view json_text);
+[[nodiscard]] Result<std::vector<OutcomeRule>> parse_query_outcomes(std::string_view json_text);
 
 // Rates shown: limit L, warning W, and the target T = 0.95 W that is kept.
 [[nodiscard]] constexpr double target_rate(double warning_rate) {

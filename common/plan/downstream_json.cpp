@@ -11,7 +11,7 @@ namespace vouch::plan {
 namespace {
 
 constexpr std::array<std::string_view, 3> kKindNames = {"coupon", "balance", "other"};
-constexpr std::array<std::string_view, 1> kContractNames = {"key"};
+constexpr std::array<std::string_view, 3> kContractNames = {"key", "query", "none"};
 
 // What the table may say, and what it means.
 struct OutcomeWord {
@@ -21,7 +21,8 @@ struct OutcomeWord {
 constexpr OutcomeWord kOutcomeWords[] = {
     {"issued", Outcome::issued},      {"declined", Outcome::declined},
     {"retry", Outcome::not_executed}, {"in_doubt", Outcome::unknown},
-    {"setup", Outcome::setup},        {"hold", Outcome::hold}};
+    {"setup", Outcome::setup},        {"hold", Outcome::hold},
+    {"not_found", Outcome::not_found}};
 
 constexpr std::size_t kUrlBytesMax = 2000;
 constexpr std::size_t kPathBytesMax = 1000;
@@ -30,6 +31,7 @@ constexpr std::size_t kValueBytesMax = 200;
 constexpr std::int64_t kTimeoutMaxMs = 600'000;
 constexpr std::int64_t kConnectTimeoutMaxMs = 60'000;
 constexpr std::int64_t kKeyLifetimeMaxMs = std::int64_t{10} * 366 * 86'400'000;
+constexpr std::int64_t kSettleTimeMaxMs = std::int64_t{7} * 86'400'000;
 constexpr int kInFlightMax = 1024;
 
 // RFC 6901: a slash before every step, "~" only as ~0 or ~1.
@@ -96,17 +98,28 @@ Result<void> read_value(JsonReader& reader, OutcomeRule& rule) {
   return {};
 }
 
-Result<Outcome> read_outcome(JsonReader& reader) {
+// Which table a rule stands in: the answers to calls, or to queries about them.
+enum class Table { calls, queries };
+
+bool fits(Outcome outcome, Table table) {
+  if (outcome == Outcome::not_found) return table == Table::queries;
+  // A query that is turned away says nothing of the call that it asks about.
+  return table == Table::calls || outcome != Outcome::not_executed;
+}
+
+Result<Outcome> read_outcome(JsonReader& reader, Table table) {
   VOUCH_TRY(const std::string word, reader.text("outcome"));
   std::vector<std::string_view> words;
   for (const OutcomeWord& known : kOutcomeWords) {
+    if (!fits(known.outcome, table)) continue;
     if (known.word == word) return known.outcome;
     words.push_back(known.word);
   }
   return reader.refuse("outcome", "must be " + choice_of(words) + ", not \"" + word + "\"");
 }
 
-Result<std::vector<OutcomeRule>> read_outcomes(const Json& value, const std::string& pointer) {
+Result<std::vector<OutcomeRule>> read_outcomes(const Json& value, const std::string& pointer,
+                                               Table table = Table::calls) {
   if (!value.is_array() || value.size() > kOutcomeRulesMax) {
     return fail(Errc::invalid, (pointer.empty() ? "the document" : pointer) +
                                    ": must be an array of at most " +
@@ -120,7 +133,7 @@ Result<std::vector<OutcomeRule>> read_outcomes(const Json& value, const std::str
     VOUCH_CHECK(read_status(reader, rule));
     VOUCH_CHECK(read_pointer(reader, "pointer", rule.pointer));
     VOUCH_CHECK(read_value(reader, rule));
-    VOUCH_TRY(rule.outcome, read_outcome(reader));
+    VOUCH_TRY(rule.outcome, read_outcome(reader, table));
     VOUCH_CHECK(reader.finish());
     rules.push_back(std::move(rule));
   }
@@ -183,10 +196,15 @@ Result<void> read_limits(JsonReader& reader, Downstream& out) {
   VOUCH_CHECK(read_ms("timeout_ms", kTimeoutMaxMs, out.timeout));
   VOUCH_CHECK(read_ms("connect_timeout_ms", kConnectTimeoutMaxMs, out.connect_timeout));
   VOUCH_CHECK(read_ms("key_lifetime_ms", kKeyLifetimeMaxMs, out.key_lifetime));
-  VOUCH_TRY(const auto in_flight, reader.optional_integer("in_flight_max", 1, kInFlightMax));
+  VOUCH_CHECK(read_ms("settle_time_ms", kSettleTimeMaxMs, out.settle_time));
+  const bool uncertain = out.contract == Contract::none;
+  if (uncertain) out.in_flight_max = kInFlightMaxUncertain;
+  VOUCH_TRY(const auto in_flight,
+            reader.optional_integer("in_flight_max", 1,
+                                    uncertain ? kInFlightMaxUncertain : kInFlightMax));
   if (in_flight) out.in_flight_max = static_cast<int>(*in_flight);
   // A call in doubt is repeated while its key is younger than 0.8 of the key's lifetime.
-  if (out.key_lifetime * 8 <= out.timeout * 10) {
+  if (out.contract == Contract::key && out.key_lifetime * 8 <= out.timeout * 10) {
     return reader.refuse("key_lifetime_ms",
                          "is too short: 0.8 of it must outlast timeout_ms, or no call could "
                          "safely be repeated");
@@ -213,6 +231,67 @@ Result<void> read_access(JsonReader& reader, Downstream& out) {
     return reader.refuse("address_allow", "must be a network such as 10.0.0.0/8");
   }
   return {};
+}
+
+bool says_not_found(const OutcomeRule& rule) {
+  return rule.outcome == Outcome::not_found;
+}
+
+Result<void> check_query_url(const std::string& url, bool allow_http) {
+  const auto place = url.find(kRequestIdPlace);
+  if (place == std::string::npos) {
+    return fail(Errc::invalid, "/query/url: must hold {request_id}",
+                "such as https://coupons.example/v1/coupons/{request_id}");
+  }
+  std::string sample = url;
+  sample.replace(place, kRequestIdPlace.size(), "id");
+  if (const auto good = check_url(sample); !good) return within("/query/url", good.error());
+  if (sample.starts_with("http://") && !allow_http) {
+    return fail(Errc::invalid, "/query/url: plain http can be read and changed on its way",
+                "write https://, or set \"allow_http\" to true for a trusted network");
+  }
+  return {};
+}
+
+// "There is no such page" and "there was no such call" are both 404 to a careless reader, and the
+// second leads to another call: how this downstream says it must be written down.
+Result<void> check_contract(const Downstream& downstream) {
+  const bool asks = downstream.query.has_value();
+  if (downstream.contract == Contract::query && !asks) {
+    return fail(Errc::invalid, "/query: is required with contract \"query\"",
+                "write {\"url\": .., \"outcomes\": [..]}; see vouchctl(1), DOWNSTREAMS");
+  }
+  if (downstream.contract == Contract::none && asks) {
+    return fail(Errc::invalid, "/query: does not go with contract \"none\"",
+                "a downstream that can be asked has the contract \"query\"");
+  }
+  if (!asks) return {};
+  VOUCH_CHECK(check_query_url(downstream.query->url, downstream.allow_http));
+  if (std::ranges::none_of(downstream.query->outcomes, says_not_found)) {
+    return fail(Errc::invalid, "/query/outcomes: no rule says \"not_found\"",
+                "such as {\"status\": 404, \"pointer\": \"/code\", \"value\": \"NOT_FOUND\", "
+                "\"outcome\": \"not_found\"}");
+  }
+  return {};
+}
+
+Result<void> read_query(JsonReader& reader, Downstream& out) {
+  const Json* value = reader.optional("query");
+  if (value == nullptr) return {};
+  VOUCH_TRY(JsonReader query, JsonReader::object(*value, "/query"));
+  out.query.emplace();
+  VOUCH_TRY(out.query->url, query.text("url", kUrlBytesMax));
+  VOUCH_TRY(const auto percent, query.optional_integer("rate_percent", 1, 100));
+  if (percent) out.query->rate_share = static_cast<double>(*percent) / 100;
+  VOUCH_TRY(const Json* outcomes, query.required("outcomes"));
+  VOUCH_TRY(out.query->outcomes, read_outcomes(*outcomes, "/query/outcomes", Table::queries));
+  return query.finish();
+}
+
+Json query_json(const QueryForm& query) {
+  return Json{{"url", query.url},
+              {"rate_percent", static_cast<int>(query.rate_share * 100 + 0.5)},
+              {"outcomes", outcomes_json(query.outcomes)}};
 }
 
 }  // namespace
@@ -251,7 +330,9 @@ Result<Downstream> parse_downstream(std::string_view json_text) {
   if (const Json* outcomes = reader.optional("outcomes")) {
     VOUCH_TRY(out.outcomes, read_outcomes(*outcomes, "/outcomes"));
   }
+  VOUCH_CHECK(read_query(reader, out));
   VOUCH_CHECK(reader.finish());
+  VOUCH_CHECK(check_contract(out));
   return out;
 }
 
@@ -265,6 +346,7 @@ std::string to_json(const Downstream& downstream) {
   out["timeout_ms"] = downstream.timeout.count();
   out["connect_timeout_ms"] = downstream.connect_timeout.count();
   out["key_lifetime_ms"] = downstream.key_lifetime.count();
+  out["settle_time_ms"] = downstream.settle_time.count();
   out["in_flight_max"] = downstream.in_flight_max;
   out["sheds_before_executing"] = downstream.sheds_before_executing;
   if (!downstream.bearer_file.empty()) out["bearer_file"] = downstream.bearer_file;
@@ -275,12 +357,18 @@ std::string to_json(const Downstream& downstream) {
   out["currency_pointer"] = downstream.currency_pointer;
   if (!downstream.address_allow.empty()) out["address_allow"] = downstream.address_allow;
   out["outcomes"] = outcomes_json(downstream.outcomes);
+  if (downstream.query) out["query"] = query_json(*downstream.query);
   return out.dump();
 }
 
 Result<std::vector<OutcomeRule>> parse_outcomes(std::string_view json_text) {
   VOUCH_TRY(const Json json, parse_json(json_text, JsonComments::allowed));
   return read_outcomes(json, "");
+}
+
+Result<std::vector<OutcomeRule>> parse_query_outcomes(std::string_view json_text) {
+  VOUCH_TRY(const Json json, parse_json(json_text, JsonComments::allowed));
+  return read_outcomes(json, "", Table::queries);
 }
 
 Result<void> check_url(std::string_view url) {

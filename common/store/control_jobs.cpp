@@ -107,6 +107,7 @@ std::string to_json(const JobOptions& options) {
   if (!options.for_date.empty()) out["for_date"] = options.for_date;
   if (!options.rerun_states.empty()) out["rerun_states"] = options.rerun_states;
   if (!options.tolerate.empty()) out["tolerate"] = options.tolerate;
+  if (options.accept_uncertain) out["accept_uncertain"] = true;
   return out.dump();
 }
 
@@ -127,6 +128,7 @@ Result<JobOptions> parse_job_options(std::string_view json_text) {
   out.for_date = for_date.value_or("");
   VOUCH_TRY(out.rerun_states, read_words(reader, "rerun_states"));
   VOUCH_TRY(out.tolerate, read_words(reader, "tolerate"));
+  VOUCH_TRY(out.accept_uncertain, reader.boolean_or("accept_uncertain", false));
   VOUCH_CHECK(reader.finish());
   return out;
 }

@@ -103,6 +103,7 @@ struct JobOptions {
   std::string for_date;          // as given or derived, "2026-11-22"
   std::vector<std::string> rerun_states;
   std::vector<std::string> tolerate;  // "declined=2%": what `job wait` counts as success
+  bool accept_uncertain = false;      // calls of contract `none`: what is in doubt stays so
 };
 [[nodiscard]] std::string to_json(const JobOptions& options);
 [[nodiscard]] Result<JobOptions> parse_job_options(std::string_view json_text);

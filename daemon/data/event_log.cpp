@@ -10,7 +10,7 @@ constexpr std::string_view kInsertAttempt = R"sql(
   INSERT INTO event (seq, at_ms, kind, job, campaign, recipient_key, occurrence, item, round,
                      from_state, to_state, outcome, http_status, transport, sends, duration_us,
                      reference, reply_digest, detail, prev_seq)
-  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 1, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?20, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
 )sql";
 
 constexpr std::string_view kInsertRow = R"sql(
@@ -56,7 +56,7 @@ Result<void> EventLog::load() {
 
 Result<std::int64_t> EventLog::append(const AttemptEnd& end, IssuanceState to) {
   const Intent& intent = end.intent;
-  const bool called = end.kind == EventKind::attempt;
+  const bool called = end.kind == EventKind::attempt || end.kind == EventKind::asked;
   store::Statement& insert = database_.prepared(kInsertAttempt);
   insert.bind(1, last_ + 1).bind(2, to_ms(end.at)).bind(3, number(end.kind));
   insert.bind(4, intent.job_number).bind(5, intent.campaign_number);
@@ -77,6 +77,7 @@ Result<std::int64_t> EventLog::append(const AttemptEnd& end, IssuanceState to) {
   }
   bind_or_null(insert, 18, end.detail);
   bind_or_null(insert, 19, intent.last_event);
+  insert.bind(20, number(intent.asks ? IssuanceState::in_doubt : IssuanceState::sending));
   VOUCH_CHECK(insert.run());
   return ++last_;
 }

@@ -40,6 +40,7 @@ struct Intent {
   bool fresh = false;   // a row to insert; else one to take from `from`
   bool single = false;  // before bulk
   bool probe = false;   // sent although its job is paused for setup
+  bool asks = false;    // a query about a call that is in doubt; it stays in doubt meanwhile
   IssuanceState from = IssuanceState::planned;
   WallTime intent_at;                   // set when the row became `sending`
   std::optional<WallTime> doubt_since;  // intent of the earliest attempt that may have acted
@@ -49,20 +50,25 @@ struct Intent {
   std::optional<WallTime> last_attempt_at;  // of the attempt before, when there was one
   int last_status = 0;
   Digest128 last_reply{};
+  int asked = 0;                          // queries answered without a result
+  std::optional<WallTime> missing_since;  // first settled "not found"
+  bool was_known = false;                 // the query before was answered: it is known there
 
   [[nodiscard]] const plan::Item& item() const { return campaign->items[key.item]; }
 };
 
-// How an attempt ended, and what the retry policy made of it.
+// How an attempt or a query ended, and what the policy made of it.
 struct AttemptEnd {
   Intent intent;
   EventKind kind = EventKind::attempt;
   Outcome outcome = Outcome::unknown;
-  IssuanceEvent step = IssuanceEvent::lose;  // from `sending`
+  IssuanceEvent step = IssuanceEvent::lose;  // from `sending`; of a query from `in_doubt`
   std::optional<WallTime> next_at;           // set when the step leads to waiting or in_doubt
   std::optional<WallTime> doubt_since;       // as it stands after this attempt
   int attempts = 0;
   int strikes = 0;
+  int asked = 0;
+  std::optional<WallTime> missing_since;
   WallTime at;
   int http_status = 0;
   wire::Transport transport = wire::Transport::complete;

@@ -31,7 +31,7 @@ constexpr std::string_view kInsertInput = R"sql(
 )sql";
 
 constexpr std::string_view kSendAgain = R"sql(
-  UPDATE issuance SET state = 1, intent_ms = ?1, next_at_ms = ?2,
+  UPDATE issuance SET state = 1, intent_ms = ?1, next_at_ms = ?2, asked = 0, missing_ms = NULL,
                       call_digest = CASE WHEN state = 0 THEN ?3 ELSE call_digest END,
                       downstream_version = ?4, campaign_version = ?5
    WHERE campaign = ?6 AND recipient_key = ?7 AND occurrence = ?8 AND item = ?9 AND state = ?10
@@ -46,6 +46,17 @@ constexpr std::string_view kSettle = R"sql(
   UPDATE issuance SET state = ?1, last_event = ?2, attempts = ?3, strikes = ?4, doubt_ms = ?5,
                       next_at_ms = ?6
    WHERE campaign = ?7 AND recipient_key = ?8 AND occurrence = ?9 AND item = ?10 AND state = 1
+)sql";
+// A query leaves its row in doubt; until its answer is recorded, or the far date of a lost one
+// comes, nobody asks again.
+constexpr std::string_view kAsk = R"sql(
+  UPDATE issuance SET next_at_ms = ?1
+   WHERE campaign = ?2 AND recipient_key = ?3 AND occurrence = ?4 AND item = ?5 AND state = 3
+)sql";
+constexpr std::string_view kSettleAsked = R"sql(
+  UPDATE issuance SET state = ?1, last_event = ?2, doubt_ms = ?3, next_at_ms = ?4, asked = ?5,
+                      missing_ms = ?6
+   WHERE campaign = ?7 AND recipient_key = ?8 AND occurrence = ?9 AND item = ?10 AND state = 3
 )sql";
 constexpr std::string_view kDropInput = R"sql(
   DELETE FROM issuance_input
@@ -282,6 +293,9 @@ Result<bool> IssuanceLedger::plan_single(std::vector<Intent>& intents, std::stri
 
 Result<bool> IssuanceLedger::send_again(Intent& intent, WallTime now) {
   VOUCH_ASSERT(next_state(intent.from, IssuanceEvent::send) == IssuanceState::sending);
+  // Only who honours keys may be called again about a call that may have been executed.
+  VOUCH_ASSERT(intent.from != IssuanceState::in_doubt ||
+               intent.definition->contract == plan::Contract::key);
   store::Statement& update = database_.prepared(kSendAgain);
   update.bind(1, to_ms(now)).bind(2, kInFlightMs).bind(3, store::as_blob(intent.call_digest));
   update.bind(4, std::int64_t{intent.downstream_version});
@@ -296,8 +310,50 @@ Result<bool> IssuanceLedger::send_again(Intent& intent, WallTime now) {
   return true;
 }
 
+Result<bool> IssuanceLedger::ask(const Intent& intent, WallTime now) {
+  store::Statement& update = database_.prepared(kAsk);
+  update.bind(1, to_ms(now + intent.definition->timeout + kQueryForgottenAfter));
+  bind_key(update, 2, intent.campaign_number, intent.key);
+  VOUCH_CHECK(update.run());
+  return database_.changes() > 0;
+}
+
+Result<void> IssuanceLedger::settle_asked(const AttemptEnd& end) {
+  const Intent& intent = end.intent;
+  const auto to = next_state(IssuanceState::in_doubt, end.step);
+  VOUCH_ASSERT(to.has_value());
+  std::optional<std::int64_t> seq = intent.last_event;
+  if (end.kind != EventKind::unstarted) {
+    VOUCH_TRY(seq, events_.append(end, *to));
+  }
+  store::Statement& update = database_.prepared(kSettleAsked);
+  update.bind(1, static_cast<std::int64_t>(*to));
+  if (seq) {
+    update.bind(2, *seq);
+  } else {
+    update.bind(2, nullptr);
+  }
+  bind_time(update, 3, end.doubt_since);
+  bind_time(update, 4, end.next_at);
+  update.bind(5, std::int64_t{end.asked});
+  bind_time(update, 6, end.missing_since);
+  bind_key(update, 7, intent.campaign_number, intent.key);
+  VOUCH_CHECK(update.run());
+  if (database_.changes() == 0 || *to == IssuanceState::in_doubt) return {};
+  jobs_.move(intent.job_number, intent.range, IssuanceState::in_doubt, *to, intent.amount_minor);
+  return intent.single && is_final(*to) ? drop_input(intent) : Result<void>{};
+}
+
+Result<void> IssuanceLedger::drop_input(const Intent& intent) {
+  store::Statement& drop = database_.prepared(kDropInput);
+  drop.bind(1, intent.campaign_number).bind(2, store::as_blob(intent.key.recipient));
+  drop.bind(3, static_cast<std::int64_t>(intent.key.occurrence));
+  return drop.run();
+}
+
 Result<void> IssuanceLedger::settle(const AttemptEnd& end) {
   const Intent& intent = end.intent;
+  if (intent.asks) return settle_asked(end);
   const auto to = next_state(IssuanceState::sending, end.step);
   VOUCH_ASSERT(to.has_value());
   VOUCH_TRY(const std::int64_t seq, events_.append(end, *to));
@@ -314,13 +370,7 @@ Result<void> IssuanceLedger::settle(const AttemptEnd& end) {
   if (database_.changes() == 0) return {};  // late evidence: the event stands
   jobs_.move(intent.job_number, intent.range, IssuanceState::sending, *to, intent.amount_minor);
   if (intent.fresh) jobs_.add_fresh(intent.job_number, intent.range, -1);
-  if (intent.single && is_final(*to)) {
-    store::Statement& drop = database_.prepared(kDropInput);
-    drop.bind(1, intent.campaign_number).bind(2, store::as_blob(intent.key.recipient));
-    drop.bind(3, static_cast<std::int64_t>(intent.key.occurrence));
-    VOUCH_CHECK(drop.run());
-  }
-  return {};
+  return intent.single && is_final(*to) ? drop_input(intent) : Result<void>{};
 }
 
 Result<void> IssuanceLedger::hold(const Intent& intent, std::string_view reason, WallTime now) {

@@ -39,6 +39,9 @@ struct PlanPage {
   std::vector<Intent> intents;                   // ascending by recipient, then item
 };
 
+// A query whose end nobody has recorded so long after its timeout is forgotten.
+inline constexpr Millis kQueryForgottenAfter{30'000};
+
 class IssuanceLedger {
  public:
   IssuanceLedger(store::Database& database, EventLog& events, JobBook& jobs)
@@ -55,8 +58,12 @@ class IssuanceLedger {
   // planned, waiting or in_doubt -> sending.  False when it is no longer in `intent.from`.
   [[nodiscard]] Result<bool> send_again(Intent& intent, WallTime now);
 
+  // A row in doubt will be asked about: nobody else asks meanwhile.  False when it is in doubt no
+  // more.
+  [[nodiscard]] Result<bool> ask(const Intent& intent, WallTime now);
+
   // sending -> wherever the attempt's end leads, with one event.  An end that finds the row in
-  // another state is recorded as an event all the same.
+  // another state is recorded as an event all the same.  Of a query: in_doubt -> wherever.
   [[nodiscard]] Result<void> settle(const AttemptEnd& end);
 
   // intent.from, waiting or in_doubt, -> held, for a reason in words.
@@ -77,6 +84,8 @@ class IssuanceLedger {
 
  private:
   [[nodiscard]] Result<void> insert(const Intent& intent, IssuanceState state, WallTime now);
+  [[nodiscard]] Result<void> settle_asked(const AttemptEnd& end);
+  [[nodiscard]] Result<void> drop_input(const Intent& intent);
   [[nodiscard]] Result<bool> page_is_new(const PlanPage& page);
   [[nodiscard]] Result<bool> recipient_is_new(const Intent& intent);
   // The fresh rows of one range, or without one the rows that were sent again.

@@ -11,7 +11,8 @@ constexpr std::string_view kRanges =
 constexpr std::string_view kDue = R"sql(
   SELECT i.campaign, i.recipient_key, i.occurrence, i.item, i.state, i.round, i.range,
          i.campaign_version, i.downstream_version, i.amount_minor, i.call_digest, i.next_at_ms,
-         i.doubt_ms, i.attempts, i.strikes, i.last_event, e.at_ms, e.http_status, e.reply_digest
+         i.doubt_ms, i.attempts, i.strikes, i.last_event, e.at_ms, e.http_status, e.reply_digest,
+         i.intent_ms, i.asked, i.missing_ms, e.kind, e.outcome
     FROM issuance AS i LEFT JOIN event AS e ON e.seq = i.last_event
    WHERE i.job = :job AND i.next_at_ms <= :now_ms AND i.state IN (0, 2, 3)
      AND (i.state = 3 OR NOT :doubt_only) AND (:items >> i.item) & 1
@@ -21,7 +22,8 @@ constexpr std::string_view kDue = R"sql(
 constexpr std::string_view kDueSetupFirst = R"sql(
   SELECT i.campaign, i.recipient_key, i.occurrence, i.item, i.state, i.round, i.range,
          i.campaign_version, i.downstream_version, i.amount_minor, i.call_digest, i.next_at_ms,
-         i.doubt_ms, i.attempts, i.strikes, i.last_event, e.at_ms, e.http_status, e.reply_digest
+         i.doubt_ms, i.attempts, i.strikes, i.last_event, e.at_ms, e.http_status, e.reply_digest,
+         i.intent_ms, i.asked, i.missing_ms, e.kind, e.outcome
     FROM issuance AS i LEFT JOIN event AS e ON e.seq = i.last_event
    WHERE i.job = :job AND i.next_at_ms <= :now_ms AND i.state IN (0, 2, 3)
      AND (i.state = 3 OR NOT :doubt_only) AND (:items >> i.item) & 1
@@ -66,6 +68,11 @@ DueRow read_due(const store::Statement& row) {
   due.last_attempt_at = time_or_none(row, 16);
   due.last_status = static_cast<int>(row.integer(17));
   due.last_reply = row.digest(18);
+  due.intent_at = row.wall(19);
+  due.asked = static_cast<int>(row.integer(20));
+  due.missing_since = time_or_none(row, 21);
+  due.last_kind = static_cast<EventKind>(row.integer(22));
+  due.last_outcome = static_cast<Outcome>(row.integer(23));
   return due;
 }
 

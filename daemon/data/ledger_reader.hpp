@@ -40,6 +40,11 @@ struct DueRow {
   std::optional<WallTime> last_attempt_at;
   int last_status = 0;
   Digest128 last_reply{};
+  WallTime intent_at;  // of the latest call
+  int asked = 0;
+  std::optional<WallTime> missing_since;
+  EventKind last_kind = EventKind::attempt;
+  Outcome last_outcome = Outcome::unknown;  // of an attempt or a query
 };
 
 // Which of the rows that are due.

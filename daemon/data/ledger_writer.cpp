@@ -179,8 +179,10 @@ Result<void> LedgerWriter::apply(PlanPage& page) {
 Result<void> LedgerWriter::apply(SendAgain& message) {
   for (Intent& intent : message.intents) {
     const JobRecord* job = jobs_.find(intent.job_number);
-    bool taken = job != nullptr && job->takes_rows_again();
-    if (taken) {
+    bool taken = job != nullptr && (intent.asks || job->takes_rows_again());
+    if (taken && intent.asks) {
+      VOUCH_TRY(taken, ledger_.ask(intent, now_));
+    } else if (taken) {
       VOUCH_TRY(taken, ledger_.send_again(intent, now_));
     }
     if (taken) {

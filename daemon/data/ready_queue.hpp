@@ -23,16 +23,17 @@ namespace vouch::data {
 // At full drain four groups of 1,000 rows keep the engine busy while one is being committed.
 inline constexpr int kReadyRowsMax = 4000;
 
-// Whose room a row takes.  Rows on their way from a list, and all others (those sent again, and
-// singles), have room of their own, so that neither keeps the other out.
+// Whose room a row takes.  Rows on their way from a list, queries, and all others (those sent
+// again, and singles) have room of their own, so that none keeps another out.
 struct ReadyOwner {
   ObjectId downstream = 0;
   std::int64_t job = 0;  // 0: a single whose job may not be there yet
   bool from_list = false;
+  bool asks = false;
   auto operator<=>(const ReadyOwner&) const = default;
 };
 [[nodiscard]] inline ReadyOwner owner_of(const Intent& intent) {
-  return {intent.downstream, intent.job_number, intent.fresh && !intent.single};
+  return {intent.downstream, intent.job_number, intent.fresh && !intent.single, intent.asks};
 }
 using ReadyRows = std::map<ReadyOwner, int>;
 

@@ -6,6 +6,7 @@
 // Threads: a Snapshot is immutable; SnapshotBoard may be used by all.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -36,6 +37,11 @@ struct DownstreamNow {
   std::string bearer;  // token read from its file; never logged
 
   [[nodiscard]] double target() const { return plan::target_rate(warning); }
+  // Whether rows of any version of it can be asked about.
+  [[nodiscard]] bool can_be_asked() const {
+    return std::ranges::any_of(versions,
+                               [](const auto& one) { return one.second->query.has_value(); });
+  }
 };
 
 struct JobNow {
@@ -75,6 +81,8 @@ struct JobNow {
     if (state == JobState::running || state == JobState::scheduled) return true;
     return settle_by_repeat && (state == JobState::cancelling || state == JobState::unsettled);
   }
+  // Whether the downstream may be asked about rows that are in doubt.
+  [[nodiscard]] bool may_ask() const { return blocked.empty(); }
 };
 
 struct Snapshot {

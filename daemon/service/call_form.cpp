@@ -75,6 +75,7 @@ wire::HttpCall make_call(data::Intent& intent, std::string_view bearer) {
   call.timeout = downstream.timeout;
   call.http_allowed = downstream.allow_http;
   call.address_allow = downstream.address_allow;
+  call.fresh_connection = downstream.contract == plan::Contract::none;
   return call;
 }
 

@@ -5,6 +5,7 @@
 
 #include "common/text.hpp"
 #include "daemon/service/call_form.hpp"
+#include "daemon/service/query_policy.hpp"
 
 namespace vouch::service {
 namespace {
@@ -50,7 +51,10 @@ Instant Engine::run_once(Instant now) {
   push_outcomes();
   if (!draining_.load(std::memory_order_acquire) && health_.store_ok()) {
     start_tests(now);
-    for (auto& [id, lane] : lanes_) start_calls(lane, now);
+    for (auto& [id, lane] : lanes_) {
+      start_queries(lane, now);
+      start_calls(lane, now);
+    }
   }
   push_outcomes();
   if (now >= next_publish_) {
@@ -81,6 +85,8 @@ void Engine::follow_snapshot(Instant now) {
     const auto definition = downstream.versions.find(downstream.version);
     if (definition != downstream.versions.end()) {
       lane.view.in_flight_max = definition->second->in_flight_max;
+      const auto& query = definition->second->query;
+      if (query) lane.query_pacer.set_rate(downstream.target() * query->rate_share);
     }
     for (const auto& [number, job] : snapshot_->jobs) lane.set_job_rate(number, job.rate, now);
   }
@@ -145,13 +151,18 @@ void Engine::settle(Call call, const wire::HttpEnd& end, Instant now) {
   attempt.duration_us = end.duration_us;
   attempt.intent = std::move(call.intent);
   const Judgement judged = judge(attempt.intent, end, attempt.at);
-  decide(settings_.retry, judged,
-         {.breaker_closed = lane.breaker.closed(), .last_success = lane.last_success}, random_,
-         attempt);
+  const LaneHealth health{.breaker_closed = lane.breaker.closed(),
+                          .last_success = lane.last_success};
+  if (attempt.intent.asks) {
+    decide_query(settings_.retry, judged, health, random_, attempt);
+  } else {
+    decide(settings_.retry, judged, health, random_, attempt);
+  }
 
   ++lane.view.outcomes[static_cast<std::size_t>(judged.outcome)];
   lane.note_duration(end.duration_us, judged.answered);
-  if (judged.outcome == Outcome::issued || judged.outcome == Outcome::declined) {
+  if (judged.outcome == Outcome::issued || judged.outcome == Outcome::declined ||
+      judged.outcome == Outcome::not_found) {
     lane.last_success = std::max(lane.last_success.value_or(call.started_at), call.started_at);
     lane.breaker.ended(true, now);
   } else if (judged.ails) {
@@ -160,7 +171,7 @@ void Engine::settle(Call call, const wire::HttpEnd& end, Instant now) {
     lane.breaker.ended_neutral();
   }
   if (judged.retry_after && end.status == 429) lane.pacer.hold_until(now + *judged.retry_after);
-  note_setup(attempt, judged.outcome, now);
+  if (!attempt.intent.asks) note_setup(attempt, judged.outcome, now);
   outcomes_.push_back(std::move(attempt));
 }
 
@@ -218,6 +229,7 @@ std::string Engine::forbidden(const Intent& intent, WallTime now) const {
   if (downstream == nullptr || downstream->paused) return "the downstream is paused";
   const data::JobNow* job = snapshot_->job(intent.job_number);
   if (job == nullptr) return {};  // so new that the snapshot does not have it yet
+  if (intent.asks) return job->blocked;
   if (key_may_be_forgotten(*intent.definition, intent.doubt_since, now)) {
     return "the downstream may have forgotten the key";
   }
@@ -238,9 +250,14 @@ void Engine::take_back_forbidden() {
                   [&](Intent intent, std::string why) {
                     ++released_[data::owner_of(intent)];
                     ++lane.view.outcomes[static_cast<std::size_t>(Outcome::unstarted)];
-                    outcomes_.push_back(take_back(std::move(intent), why, now));
+                    give_back(std::move(intent), why, now);
                   });
   }
+}
+
+void Engine::give_back(Intent intent, std::string_view why, WallTime now) {
+  outcomes_.push_back(intent.asks ? take_query_back(std::move(intent), now)
+                                  : take_back(std::move(intent), why, now));
 }
 
 void Engine::start_tests(Instant now) {
@@ -293,10 +310,27 @@ void Engine::start_calls(Lane& lane, Instant now) {
     ++released_[data::owner_of(*next)];
     if (std::string why = forbidden(*next, wall); !why.empty()) {
       ++lane.view.outcomes[static_cast<std::size_t>(Outcome::unstarted)];
-      outcomes_.push_back(take_back(std::move(*next), why, wall));
+      give_back(std::move(*next), why, wall);
       continue;
     }
     start(lane, std::move(*next), now);
+  }
+}
+
+// Asking comes before calling again, at its own pace.
+void Engine::start_queries(Lane& lane, Instant now) {
+  while (lane.has_queries() && lane.in_flight < lane.window() && in_flight_ < settings_.calls_max &&
+         lane.pacer.room(now) > 0 && lane.query_pacer.room(now) > 0 &&
+         lane.breaker.may_start(now)) {
+    Intent query = lane.take_query();
+    ++released_[data::owner_of(query)];
+    const WallTime wall = clock_.wall_now();
+    if (std::string why = forbidden(query, wall); !why.empty()) {
+      give_back(std::move(query), why, wall);
+      continue;
+    }
+    lane.query_pacer.take(now);
+    start(lane, std::move(query), now);
   }
 }
 
@@ -307,7 +341,8 @@ void Engine::start(Lane& lane, Intent intent, Instant now) {
   ++lane.in_flight;
   ++in_flight_;
   ++lane.view.started;
-  wire::HttpCall call = make_call(intent, downstream->bearer);
+  wire::HttpCall call =
+      intent.asks ? make_query(intent, downstream->bearer) : make_call(intent, downstream->bearer);
   const ObjectId id = intent.downstream;
   call.tag = keep({.intent = std::move(intent),
                    .test_command = 0,

@@ -81,7 +81,9 @@ class Engine {
   void take_ready();
   void take_back_forbidden();
   void start_tests(Instant now);
+  void start_queries(Lane& lane, Instant now);
   void start_calls(Lane& lane, Instant now);
+  void give_back(data::Intent intent, std::string_view why, WallTime now);
   void start(Lane& lane, data::Intent intent, Instant now);
   [[nodiscard]] std::string forbidden(const data::Intent& intent, WallTime now) const;
   void push_outcomes();

@@ -15,6 +15,10 @@ bool is_untried(const data::Intent& intent) {
 
 void Lane::add(data::Intent intent) {
   ++ready_;
+  if (intent.asks) {
+    queries_.push_back(std::move(intent));
+    return;
+  }
   if (intent.single || intent.probe) {
     singles_.push_back(std::move(intent));
     return;
@@ -22,6 +26,14 @@ void Lane::add(data::Intent intent) {
   JobRows& job = jobs_[intent.job_number];
   if (job.rows.empty()) job.had = std::max(job.had, clock_);
   job.rows.push_back(std::move(intent));
+}
+
+data::Intent Lane::take_query() {
+  VOUCH_ASSERT(!queries_.empty());
+  data::Intent query = std::move(queries_.front());
+  queries_.pop_front();
+  --ready_;
+  return query;
 }
 
 void Lane::set_job_rate(std::int64_t job, std::optional<double> rate, Instant now) {
@@ -90,6 +102,7 @@ void Lane::take_out(const Test& test, const std::function<void(data::Intent, std
       at = rows.erase(at);  // cheap near the ends, and mostly it is none or all
     }
   };
+  sweep(queries_);
   sweep(singles_);
   for (auto at = jobs_.begin(); at != jobs_.end();) {
     sweep(at->second.rows);

@@ -41,7 +41,7 @@ struct LaneView {
   int ready = 0;
   Breaker::State breaker = Breaker::State::closed;
   std::uint64_t started = 0;
-  std::array<std::uint64_t, 8> outcomes{};  // by Outcome
+  std::array<std::uint64_t, kOutcomes> outcomes{};  // by Outcome
   std::array<std::uint64_t, kLatencyBoundsUs.size() + 1> latency{};
   std::uint64_t latency_sum_us = 0;
   std::int64_t median_us = 0;
@@ -50,9 +50,10 @@ struct LaneView {
 class Lane {
  public:
   Lane(double target, const BreakerSettings& settings, Instant now)
-      : pacer{target, now}, breaker{settings, now} {}
+      : pacer{target, now}, query_pacer{target, now}, breaker{settings, now} {}
 
   Pacer pacer;
+  Pacer query_pacer;  // queries take a permit of both
   Breaker breaker;
   std::optional<WallTime> last_success;  // when the latest call that succeeded had started
   int in_flight = 0;
@@ -71,6 +72,8 @@ class Lane {
   // never called before all others, since it says most of the downstream.
   [[nodiscard]] std::optional<data::Intent> take_best(Instant now, bool bulk_allowed,
                                                       bool untried_first = false);
+  [[nodiscard]] bool has_queries() const { return !queries_.empty(); }
+  [[nodiscard]] data::Intent take_query();
   // When a job's own pacer will have room, if that is what everything waits for.
   [[nodiscard]] Instant jobs_ready_at(Instant now) const;
 
@@ -96,6 +99,7 @@ class Lane {
   [[nodiscard]] std::optional<data::Intent> take_from(Instant now, bool bulk_allowed,
                                                       bool (*fits)(const data::Intent&));
 
+  std::deque<data::Intent> queries_;
   std::deque<data::Intent> singles_;
   std::map<std::int64_t, JobRows> jobs_;
   std::uint64_t clock_ = 0;  // virtual time of the last start

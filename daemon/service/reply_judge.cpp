@@ -78,6 +78,7 @@ class PointerReader final : public Sax {
   }
   bool enter(bool array) {
     step_into_element();
+    if (!see({})) return false;
     levels_.push_back({path_.size(), array, 0});
     return levels_.size() <= static_cast<std::size_t>(kJsonDepthMax);
   }
@@ -88,6 +89,9 @@ class PointerReader final : public Sax {
   }
   bool scalar(std::string_view value) {
     step_into_element();
+    return see(value);
+  }
+  bool see(std::string_view value) {
     for (Wanted& wanted : wanted_) {
       if (wanted.pointer != path_) continue;
       if (wanted.seen) return false;  // a key that stands twice: two readers, two meanings
@@ -112,10 +116,15 @@ Judgement without_answer(const wire::HttpEnd& end) {
   return judged;
 }
 
+// Calls and queries have a table each.
+const std::vector<plan::OutcomeRule>& table_of(const data::Intent& intent) {
+  return intent.asks ? intent.definition->query->outcomes : intent.definition->outcomes;
+}
+
 // The first row of the outcome table that matches.
-std::optional<Outcome> from_table(const plan::Downstream& downstream, int status,
+std::optional<Outcome> from_table(const std::vector<plan::OutcomeRule>& rules, int status,
                                   const PointerReader* reply) {
-  for (const plan::OutcomeRule& rule : downstream.outcomes) {
+  for (const plan::OutcomeRule& rule : rules) {
     if (status < rule.status_min || status > rule.status_max) continue;
     if (rule.pointer.empty()) return rule.outcome;
     const std::string* value = reply == nullptr ? nullptr : reply->value(rule.pointer);
@@ -125,8 +134,10 @@ std::optional<Outcome> from_table(const plan::Downstream& downstream, int status
   return std::nullopt;
 }
 
-Outcome from_status(const plan::Downstream& downstream, int status) {
+Outcome from_status(const data::Intent& intent, int status) {
   if (status >= 200 && status <= 299) return Outcome::issued;  // if the evidence is there
+  if (intent.asks) return Outcome::unknown;  // a query that fails says nothing of the call
+  const plan::Downstream& downstream = *intent.definition;
   switch (status) {
     case 429:
       return Outcome::not_executed;
@@ -147,6 +158,14 @@ Outcome from_status(const plan::Downstream& downstream, int status) {
   return status >= 300 && status <= 399 ? Outcome::unknown_setup : Outcome::unknown;
 }
 
+constexpr std::string_view kOtherId = "the reply is about another request id";
+
+bool is_about_another(const data::Intent& intent, const PointerReader* reply) {
+  if (reply == nullptr) return false;
+  const std::string* id = reply->value(intent.definition->id_pointer);
+  return id != nullptr && *id != "null" && *id != intent.request_id;
+}
+
 // What is missing of the evidence; empty when nothing is.
 std::string missing_evidence(const data::Intent& intent, const PointerReader* reply) {
   if (reply == nullptr) return "the reply is not the JSON that was agreed";
@@ -155,8 +174,18 @@ std::string missing_evidence(const data::Intent& intent, const PointerReader* re
   if (reference == nullptr || reference->empty() || *reference == "null") {
     return "the reply has no " + downstream.reference_pointer;
   }
+  if (reference->size() > kReferenceBytesMax) {
+    return "the reply's " + downstream.reference_pointer + " is longer than " +
+           std::to_string(kReferenceBytesMax) + " bytes";
+  }
   const std::string* id = reply->value(downstream.id_pointer);
-  if (id == nullptr || *id != intent.request_id) return "the reply is about another request id";
+  if (id == nullptr || *id != intent.request_id) return std::string{kOtherId};
+  return {};
+}
+
+// The call was carried out, but not as it was meant; empty when it was.
+std::string wrong_evidence(const data::Intent& intent, const PointerReader* reply) {
+  const plan::Downstream& downstream = *intent.definition;
   if (!intent.amount_minor) return {};
   const std::string* amount = reply->value(downstream.amount_pointer);
   if (amount == nullptr || *amount != std::to_string(*intent.amount_minor)) {
@@ -175,6 +204,30 @@ bool is_json(const wire::HttpEnd& end) {
          lower_ascii(end.content_type).find("json") != std::string::npos;
 }
 
+void judge_success(const data::Intent& intent, const PointerReader* reply, Judgement& judged) {
+  judged.detail = missing_evidence(intent, reply);
+  if (judged.detail.empty()) {
+    judged.detail = wrong_evidence(intent, reply);
+    // Asked what became of the call, the downstream tells of another one: people must look.
+    if (!judged.detail.empty() && intent.asks) {
+      judged.outcome = Outcome::hold;
+      return;
+    }
+  }
+  if (!judged.detail.empty()) {
+    judged.outcome = Outcome::unknown;
+    return;
+  }
+  judged.reference = *reply->value(intent.definition->reference_pointer);
+}
+
+// A query that was turned away does not mean that calls would be.
+bool ails(const data::Intent& intent, const Judgement& judged, int status) {
+  if (intent.asks) return judged.outcome == Outcome::unknown && status >= 500;
+  return judged.outcome == Outcome::unknown ||
+         (judged.outcome == Outcome::not_executed && status == 503);
+}
+
 }  // namespace
 
 Judgement judge(const data::Intent& intent, const wire::HttpEnd& end, WallTime now) {
@@ -187,29 +240,26 @@ Judgement judge(const data::Intent& intent, const wire::HttpEnd& end, WallTime n
         &downstream.currency_pointer, &downstream.code_pointer}) {
     reader.want(*pointer);
   }
-  for (const plan::OutcomeRule& rule : downstream.outcomes) reader.want(rule.pointer);
+  const std::vector<plan::OutcomeRule>& table = table_of(intent);
+  for (const plan::OutcomeRule& rule : table) reader.want(rule.pointer);
   const bool sound = is_json(end) && nlohmann::json::sax_parse(end.body, &reader);
   const PointerReader* reply = sound ? &reader : nullptr;
 
   Judgement judged;
   judged.answered = true;
   judged.reply_digest = sha256_128(end.body);
-  judged.outcome =
-      from_table(downstream, end.status, reply).value_or(from_status(downstream, end.status));
+  judged.outcome = from_table(table, end.status, reply).value_or(from_status(intent, end.status));
   if (judged.outcome == Outcome::issued) {
-    judged.detail = missing_evidence(intent, reply);
-    if (judged.detail.empty()) {
-      judged.reference = *reply->value(downstream.reference_pointer);
-    } else {
-      judged.outcome = Outcome::unknown;
-    }
+    judge_success(intent, reply, judged);
+  } else if (is_about_another(intent, reply)) {
+    judged.outcome = Outcome::unknown;
+    judged.detail = kOtherId;
   } else {
     const std::string* code = reply == nullptr ? nullptr : reply->value(downstream.code_pointer);
     judged.detail = code != nullptr ? *code : "HTTP " + std::to_string(end.status);
   }
   if (judged.detail.size() > 200) judged.detail.resize(200);
-  judged.ails = judged.outcome == Outcome::unknown ||
-                (judged.outcome == Outcome::not_executed && end.status == 503);
+  judged.ails = ails(intent, judged, end.status);
   judged.retry_after = parse_retry_after(end.retry_after, now);
   return judged;
 }

@@ -21,6 +21,8 @@
 
 namespace vouch::service {
 
+inline constexpr std::size_t kReferenceBytesMax = 200;
+
 struct Judgement {
   Outcome outcome = Outcome::unknown;
   bool answered = false;  // a complete answer was read

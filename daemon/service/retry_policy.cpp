@@ -53,6 +53,13 @@ void not_executed(const RetrySettings& settings, bool counted, AttemptEnd& end) 
 void unknown(const RetrySettings& settings, bool counted, AttemptEnd& end) {
   end.step = IssuanceEvent::lose;
   if (!end.doubt_since) end.doubt_since = end.intent.intent_at;
+  const plan::Contract contract = end.intent.definition->contract;
+  if (contract == plan::Contract::none) {
+    end.step = IssuanceEvent::hold;
+    end.detail = "nobody can ask or repeat under contract none: " + end.detail;
+    return;
+  }
+  if (contract == plan::Contract::query) return;  // asked next, and not called meanwhile
   // No answer says nothing of the row.
   if (!end.reply_digest || asks_for_patience(end.http_status)) return;
   if (!same_as_before(end)) {
@@ -97,6 +104,7 @@ void decide(const RetrySettings& settings, const Judgement& judged, const LaneHe
       break;
     case Outcome::unknown:
     case Outcome::unknown_setup:
+    case Outcome::not_found:  // of queries alone
       unknown(settings, counted, end);
       break;
   }

@@ -8,6 +8,8 @@
 // a downstream that honours keys would have repeated its success.  A 429, a refused connection or
 // a wrong credential proves that of its own attempt only; with doubt from before, doubt stays.
 //
+// Under contract `query` what is in doubt is asked about (query_policy.hpp), under `none` held.
+//
 // Threads: pure but for the Random that is passed.
 #pragma once
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/json.hpp"
+#include "daemon/service/query_policy.hpp"
 #include "daemon/service/retry_policy.hpp"
 
 namespace vouch::strategy {
@@ -71,7 +72,6 @@ Result<bool> Intake::work(const JobNow& job, Plan& plan, Instant now) {
 
   if (job.state == JobState::cancelling) {
     VOUCH_TRY(const bool ended, end_open_rows(job, plan, IssuanceState::cancelled));
-    if (!job.may_settle()) return ended;
     VOUCH_TRY(const bool sent, send_due(job, plan, now, false));
     return ended || sent;
   }
@@ -94,10 +94,8 @@ Result<bool> Intake::work(const JobNow& job, Plan& plan, Instant now) {
   if (late) {
     VOUCH_TRY(active, end_open_rows(job, plan, IssuanceState::expired));
   }
-  if (job.may_settle()) {
-    VOUCH_TRY(const bool sent, send_due(job, plan, now, false));
-    active = active || sent;
-  }
+  VOUCH_TRY(const bool sent, send_due(job, plan, now, false));
+  active = active || sent;
   if (job.kind == JobKind::list && plan.range >= 0 && (late || job.may_start())) {
     VOUCH_TRY(const bool planned,
               plan_page(job, plan, late ? IssuanceState::expired : IssuanceState::sending));
@@ -109,7 +107,8 @@ Result<bool> Intake::work(const JobNow& job, Plan& plan, Instant now) {
 // A job that is paused for a wrong set-up goes on by itself: a row is sent now and then to see
 // whether it is right again, and deadlines pass meanwhile.  Any other pause waits for people.
 Result<bool> Intake::look_after_paused(const JobNow& job, Plan& plan, Instant now) {
-  if (job.pause_reason != PauseReason::setup) return false;
+  VOUCH_TRY(const bool asked, send_due(job, plan, now, false));
+  if (job.pause_reason != PauseReason::setup) return asked;
   if (is_late(job, clock_.wall_now())) {
     VOUCH_TRY(const bool ended, end_open_rows(job, plan, IssuanceState::expired));
     if (ended) return true;
@@ -192,19 +191,30 @@ int Intake::depth_wanted(ObjectId id) const {
   const double seconds = std::max(std::chrono::duration<double>(settings_.ready_for).count(),
                                   2e-9 * static_cast<double>(writer_.slowest_commit().count()));
   const double rows = downstream->target() * seconds;
-  return static_cast<int>(std::clamp(rows, 2.0, static_cast<double>(data::kReadyRowsMax)));
+  const auto version = downstream->versions.find(downstream->version);
+  const bool uncertain =
+      version != downstream->versions.end() && version->second->contract == plan::Contract::none;
+  const int most = uncertain ? plan::kInFlightMaxUncertain : data::kReadyRowsMax;
+  return static_cast<int>(std::clamp(rows, 2.0, static_cast<double>(most)));
 }
 
 // Rows that are sent again fill at most half of a job's part of the ready queue while its list
 // is being planned; rows of the list fill what they leave, and at least half.
-int Intake::room(const JobNow& job, const Plan& plan, ObjectId downstream, bool from_list) const {
+int Intake::room(const JobNow& job, const Plan& plan, ObjectId downstream, RowSort sort) const {
   const auto sharing = jobs_on_.find(downstream);
   const int share = std::max(1, sharing == jobs_on_.end() ? 1 : sharing->second);
   const int wanted = std::max(1, depth_wanted(downstream) / share);
   const int half = std::max(1, wanted / 2);
-  const int again = ready_.depth({downstream, job.number, false});
-  const int depth = from_list ? ready_.depth({downstream, job.number, true}) : again;
-  const int most = from_list ? std::max(half, wanted - again) : plans_on(job, plan) ? half : wanted;
+  const int again = ready_.depth({downstream, job.number, false, false});
+  int depth = again;
+  int most = plans_on(job, plan) ? half : wanted;
+  if (sort == RowSort::fresh) {
+    depth = ready_.depth({downstream, job.number, true, false});
+    most = std::max(half, wanted - again);
+  } else if (sort == RowSort::asks) {
+    depth = ready_.depth({downstream, job.number, false, true});
+    most = half;
+  }
   // Refilled by quarters: neither row by row nor all at once.
   return depth > most - most / 4 ? 0 : most - depth;
 }
@@ -217,48 +227,94 @@ Result<bool> Intake::send_due(const JobNow& job, Plan& plan, Instant now, bool p
   if (now < plan.look_at && !probe) return false;
   if (writer_.committed() < std::max(plan.due_ticket, plan.state_ticket)) return true;
   plan.look_at = now + settings_.poll;
-  std::map<ObjectId, int> rooms;
+  const bool repeats = job.may_settle() || probe;
+  DueRooms rooms;
   data::DueWanted wanted{
       .doubt_only = (!job.may_start() && !probe) || is_late(job, clock_.wall_now()),
       .setup_first = probe,
       .items = 0,
       .rows_max = kDueRows};
+  bool any_item = false;
   for (std::size_t item = 0; item < job.items_count(); ++item) {
-    const ObjectId downstream = job.item_downstreams[item];
-    if (!rooms.contains(downstream)) {
-      rooms[downstream] = probe ? 1 : room(job, plan, downstream, false);
-    }
-    if (rooms[downstream] > 0) wanted.items |= std::uint32_t{1} << item;
+    const ObjectId id = job.item_downstreams[item];
+    const data::DownstreamNow* downstream = snapshot_->downstream(id);
+    const bool asks = job.may_ask() && downstream != nullptr && downstream->can_be_asked();
+    if (!repeats && !asks) continue;
+    any_item = true;
+    if (repeats) rooms.calls.try_emplace(id, probe ? 1 : room(job, plan, id, RowSort::again));
+    if (asks) rooms.queries.try_emplace(id, room(job, plan, id, RowSort::asks));
+    if (rooms.calls[id] > 0 || rooms.queries[id] > 0) wanted.items |= std::uint32_t{1} << item;
   }
+  if (!any_item) return false;
   if (wanted.items == 0) return true;  // one downstream's queue is full: look again soon
   VOUCH_TRY(const auto due, reader_.due(job.number, clock_.wall_now(), wanted));
 
   data::SendAgain message;
-  data::ReadyRows reserved;
   bool held = false;
   for (const data::DueRow& row : due) {
-    int& left = rooms[job.item_downstreams[row.key.item]];
-    if (left == 0) continue;
-    VOUCH_TRY(std::optional<Intent> intent, again(job, plan, row));
-    if (!intent) continue;
-    if (std::string why = may_not_repeat(*intent, row); !why.empty()) {
-      plan.due_ticket = writer_.push(data::HoldRow{std::move(*intent), std::move(why)});
-      held = true;
-      continue;
-    }
-    --left;
-    intent->probe = probe;
-    ++reserved[data::owner_of(*intent)];
-    message.intents.push_back(std::move(*intent));
-    if (probe) break;
+    VOUCH_TRY(const bool row_held, take_due(job, plan, row, probe, rooms, message));
+    held = held || row_held;
+    if (probe && !message.intents.empty()) break;
   }
-  if (message.intents.empty()) return held || !due.empty();
+  if (message.intents.empty()) return held || (repeats && !due.empty());
+  data::ReadyRows reserved;
+  for (const Intent& intent : message.intents) ++reserved[data::owner_of(intent)];
   if (!ready_.reserve(reserved)) return false;
   plan.due_ticket = writer_.push(std::move(message));
   return true;
 }
 
+// What to do with a row that is due: ask about it, call (again), or hold it; or nothing, when there
+// is no room.  True when it is held.
+Result<bool> Intake::take_due(const JobNow& job, Plan& plan, const data::DueRow& row, bool probe,
+                              DueRooms& rooms, data::SendAgain& message) {
+  const ObjectId downstream = job.item_downstreams[row.key.item];
+  if (row.state == IssuanceState::in_doubt && !probe) {
+    std::optional<Intent> query = make_query_intent(job, *snapshot_, row);
+    if (query && wants_asking(*query, row)) {
+      const bool too_long = clock_.wall_now() - *row.doubt_since >= service::kAskedForMax;
+      if (too_long) return hold(plan, std::move(*query), "asked for a day without a result");
+      int& left = rooms.queries[downstream];
+      if (left == 0) return false;
+      --left;
+      message.intents.push_back(std::move(*query));
+      return false;
+    }
+  }
+  int& left = rooms.calls[downstream];
+  if (left == 0) return false;
+  VOUCH_TRY(std::optional<Intent> intent, again(job, plan, row));
+  if (!intent) return false;
+  // Not even as a probe: a second call would be a second effect.
+  const bool in_doubt = row.state == IssuanceState::in_doubt;
+  if (in_doubt && intent->definition->contract == plan::Contract::query) return false;
+  if (std::string why = may_not_repeat(*intent, row); !why.empty()) {
+    return hold(plan, std::move(*intent), std::move(why));
+  }
+  --left;
+  intent->probe = probe;
+  message.intents.push_back(std::move(*intent));
+  return false;
+}
+
+bool Intake::hold(Plan& plan, Intent intent, std::string why) {
+  intent.asks = false;
+  plan.due_ticket = writer_.push(data::HoldRow{std::move(intent), std::move(why)});
+  return true;
+}
+
+// Ask first.  Then whoever honours keys is called again, while it remembers them; who does not is
+// asked until it says what became of the call.
+bool Intake::wants_asking(const Intent& query, const data::DueRow& row) const {
+  if (query.definition->contract == plan::Contract::query) return true;
+  return row.last_kind != EventKind::asked ||
+         service::key_may_be_forgotten(*query.definition, row.doubt_since, clock_.wall_now());
+}
+
 std::string Intake::may_not_repeat(const Intent& intent, const data::DueRow& row) const {
+  if (row.state == IssuanceState::in_doubt && intent.definition->contract == plan::Contract::none) {
+    return "in doubt, and under contract none nobody can ask or repeat";
+  }
   if (service::key_may_be_forgotten(*intent.definition, row.doubt_since, clock_.wall_now())) {
     return "in doubt for longer than the downstream keeps its keys";
   }
@@ -289,9 +345,10 @@ int Intake::page_room(const JobNow& job, const Plan& plan) const {
   for (const ObjectId downstream : job.item_downstreams) ++items_on[downstream];
   int rows = kPageRows / static_cast<int>(job.item_downstreams.size());
   for (const auto& [downstream, items] : items_on) {
-    const int free = room(job, plan, downstream, true);
+    const int free = room(job, plan, downstream, RowSort::fresh);
     // A queue too short for one recipient's items still takes one recipient when it is empty.
-    const bool one = free > 0 && free < items && ready_.depth({downstream, job.number, true}) == 0;
+    const bool one =
+        free > 0 && free < items && ready_.depth({downstream, job.number, true, false}) == 0;
     rows = std::min(rows, one ? 1 : free / items);
   }
   return std::max(0, rows);

@@ -70,6 +70,13 @@ class Intake {
   [[nodiscard]] std::map<ObjectId, std::string> problems() const;
 
  private:
+  // What rows do in the ready queue; each sort has room of its own.
+  enum class RowSort { fresh, again, asks };
+  // Room for rows that are due, by downstream.
+  struct DueRooms {
+    std::map<ObjectId, int> calls;
+    std::map<ObjectId, int> queries;
+  };
   // What is kept of a job between rounds.
   struct Plan {
     bool loaded = false;
@@ -94,6 +101,10 @@ class Intake {
   [[nodiscard]] Result<void> load(const data::JobNow& job, Plan& plan);
   [[nodiscard]] Result<bool> end_open_rows(const data::JobNow& job, Plan& plan, IssuanceState to);
   [[nodiscard]] Result<bool> send_due(const data::JobNow& job, Plan& plan, Instant now, bool probe);
+  [[nodiscard]] Result<bool> take_due(const data::JobNow& job, Plan& plan, const data::DueRow& row,
+                                      bool probe, DueRooms& rooms, data::SendAgain& message);
+  bool hold(Plan& plan, data::Intent intent, std::string why);
+  [[nodiscard]] bool wants_asking(const data::Intent& query, const data::DueRow& row) const;
   // Why a row must be held instead; empty when it may be sent.
   [[nodiscard]] std::string may_not_repeat(const data::Intent& intent,
                                            const data::DueRow& row) const;
@@ -105,7 +116,7 @@ class Intake {
   void next_range(const data::JobNow& job, Plan& plan);
   void plan_singles();
   [[nodiscard]] int room(const data::JobNow& job, const Plan& plan, ObjectId downstream,
-                         bool from_list) const;
+                         RowSort sort) const;
   // Whether rows of the job's list are still to be planned, and may be.
   [[nodiscard]] static bool plans_on(const data::JobNow& job, const Plan& plan);
   // Rows of a page whose every item has room in its downstream's ready queue.

@@ -17,6 +17,48 @@ void complete_call(const JobNow& job, std::string_view recipient_id, Intent& int
   intent.call_digest = service::call_digest(intent.definition->url, intent.request_id, intent.body);
 }
 
+// What the ledger knows of a row that is due; the call itself is not made yet.
+std::optional<Intent> of_row(const JobNow& job, const data::Snapshot& snapshot,
+                             const data::DueRow& row) {
+  if (row.key.item >= job.item_downstreams.size()) return std::nullopt;
+  const data::DownstreamNow* downstream = snapshot.downstream(job.item_downstreams[row.key.item]);
+  if (downstream == nullptr) return std::nullopt;
+  // Within a round the call stays what it was; a planned row has had none in this round.
+  const bool new_call = row.state == IssuanceState::planned;
+  const int version = new_call ? downstream->version : row.downstream_version;
+  const auto definition = downstream->versions.find(version);
+  if (definition == downstream->versions.end()) return std::nullopt;
+
+  Intent intent;
+  intent.key = row.key;
+  intent.key.campaign = job.campaign_id;
+  intent.round = row.round;
+  intent.campaign_number = job.campaign_number;
+  intent.job_number = job.number;
+  intent.range = row.range;
+  intent.campaign_version = new_call ? job.campaign_version : row.campaign_version;
+  intent.downstream_version = version;
+  intent.downstream = downstream->id;
+  intent.campaign = job.campaign;
+  intent.definition = definition->second;
+  intent.amount_minor = row.amount_minor;
+  intent.single = job.kind == data::JobKind::single;
+  intent.from = row.state;
+  intent.doubt_since = row.doubt_since;
+  intent.attempts = row.attempts;
+  intent.strikes = row.strikes;
+  intent.last_event = row.last_event;
+  intent.last_attempt_at = row.last_attempt_at;
+  intent.last_status = row.last_status;
+  intent.last_reply = row.last_reply;
+  intent.intent_at = row.intent_at;
+  intent.asked = row.asked;
+  intent.missing_since = row.missing_since;
+  intent.was_known = row.last_kind == EventKind::asked && row.last_outcome == Outcome::unknown &&
+                     row.last_status >= 200 && row.last_status <= 299;
+  return intent;
+}
+
 }  // namespace
 
 std::uint64_t occurrence_of(const JobNow& job, std::string_view occurrence_value) {
@@ -59,38 +101,17 @@ void IntentMaker::make_fresh(const JobNow& job, const data::Snapshot& snapshot,
 
 std::optional<Intent> IntentMaker::make_again(const JobNow& job, const data::Snapshot& snapshot,
                                               const Recipient& recipient, const data::DueRow& row) {
-  if (row.key.item >= job.item_downstreams.size()) return std::nullopt;
-  const data::DownstreamNow* downstream = snapshot.downstream(job.item_downstreams[row.key.item]);
-  if (downstream == nullptr) return std::nullopt;
-  // Within a round the call stays what it was; a planned row has had none in this round.
-  const bool new_call = row.state == IssuanceState::planned;
-  const int version = new_call ? downstream->version : row.downstream_version;
-  const auto definition = downstream->versions.find(version);
-  if (definition == downstream->versions.end()) return std::nullopt;
+  std::optional<Intent> intent = of_row(job, snapshot, row);
+  if (intent) complete_call(job, recipient.recipient_id, *intent);
+  return intent;
+}
 
-  Intent intent;
-  intent.key = row.key;
-  intent.key.campaign = job.campaign_id;
-  intent.round = row.round;
-  intent.campaign_number = job.campaign_number;
-  intent.job_number = job.number;
-  intent.range = row.range;
-  intent.campaign_version = new_call ? job.campaign_version : row.campaign_version;
-  intent.downstream_version = version;
-  intent.downstream = downstream->id;
-  intent.campaign = job.campaign;
-  intent.definition = definition->second;
-  intent.amount_minor = row.amount_minor;
-  intent.single = job.kind == data::JobKind::single;
-  intent.from = row.state;
-  intent.doubt_since = row.doubt_since;
-  intent.attempts = row.attempts;
-  intent.strikes = row.strikes;
-  intent.last_event = row.last_event;
-  intent.last_attempt_at = row.last_attempt_at;
-  intent.last_status = row.last_status;
-  intent.last_reply = row.last_reply;
-  complete_call(job, recipient.recipient_id, intent);
+std::optional<Intent> make_query_intent(const JobNow& job, const data::Snapshot& snapshot,
+                                        const data::DueRow& row) {
+  std::optional<Intent> intent = of_row(job, snapshot, row);
+  if (!intent || !intent->definition->query) return std::nullopt;
+  intent->asks = true;
+  intent->request_id = format_request_id(intent->key, intent->round);
   return intent;
 }
 

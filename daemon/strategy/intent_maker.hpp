@@ -55,6 +55,12 @@ class IntentMaker {
   std::vector<plan::PlannedItem> items_;
 };
 
+// A query about a row in doubt: needs neither list nor recipient.  Nothing when the snapshot lacks
+// its downstream's version.
+[[nodiscard]] std::optional<data::Intent> make_query_intent(const data::JobNow& job,
+                                                            const data::Snapshot& snapshot,
+                                                            const data::DueRow& row);
+
 // The occurrence of a list's row under the campaign's once_per.
 [[nodiscard]] std::uint64_t occurrence_of(const data::JobNow& job,
                                           std::string_view occurrence_value);

@@ -87,6 +87,8 @@ CREATE TABLE issuance (
   doubt_ms           INTEGER,                 -- intent of the earliest attempt that may have acted
   attempts           INTEGER NOT NULL DEFAULT 0,  -- answered attempts that count
   strikes            INTEGER NOT NULL DEFAULT 0,  -- the same 5xx answer in a row
+  asked              INTEGER NOT NULL DEFAULT 0,  -- queries in a row that told nothing
+  missing_ms         INTEGER,                 -- when a query first found no such call, settled
   next_at_ms         INTEGER,
   last_event         INTEGER,
   PRIMARY KEY (campaign, recipient_key, occurrence, item),

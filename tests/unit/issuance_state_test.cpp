@@ -15,8 +15,8 @@ using E = IssuanceEvent;
 
 constexpr S kStates[] = {S::planned,  S::sending, S::waiting,   S::in_doubt, S::held,   S::issued,
                          S::declined, S::failed,  S::cancelled, S::expired,  S::skipped};
-constexpr E kEvents[] = {E::send, E::confirm, E::decline, E::defer,  E::unstart,
-                         E::lose, E::hold,    E::give_up, E::cancel, E::expire};
+constexpr E kEvents[] = {E::send, E::confirm, E::decline, E::defer,  E::unstart, E::lose,
+                         E::hold, E::give_up, E::cancel,  E::expire, E::clear};
 
 // The protocol's section 3, transition by transition.
 struct Rule {
@@ -37,6 +37,8 @@ constexpr Rule kProtocol[] = {
     {"in_doubt -> issued", S::in_doubt, E::confirm, S::issued},
     {"in_doubt -> declined", S::in_doubt, E::decline, S::declined},
     {"in_doubt -> held", S::in_doubt, E::hold, S::held},
+    {"in_doubt -> waiting (two not-founds)", S::in_doubt, E::clear, S::waiting},
+    {"in_doubt, asked in vain", S::in_doubt, E::lose, S::in_doubt},
     {"waiting -> failed (attempts used up)", S::waiting, E::give_up, S::failed},
     {"planned, waiting -> cancelled", S::planned, E::cancel, S::cancelled},
     {"planned, waiting -> cancelled", S::waiting, E::cancel, S::cancelled},
@@ -83,7 +85,7 @@ TEST_CASE("issuance_state: no pair of state and event stands twice in the table"
 
 TEST_CASE("issuance_state: what may have been executed never ends without an answer") {
   for (const Transition& t : kTransitions) {
-    if (t.from != S::in_doubt) continue;
+    if (t.from != S::in_doubt || t.to == S::in_doubt || t.on == E::clear) continue;
     CAPTURE(name_of(t.to));
     CHECK((t.to == S::sending || t.to == S::issued || t.to == S::declined || t.to == S::held));
   }
