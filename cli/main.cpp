@@ -25,6 +25,7 @@ constexpr void (*kCommands[])(CommandLine&) = {
     add_job_commands,
     add_issuance_commands,
     add_explain_commands,
+    add_reconcile_commands,
     add_log_commands,
     add_stop_commands,
     add_doctor_commands,

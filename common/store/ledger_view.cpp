@@ -71,6 +71,16 @@ constexpr std::string_view kPage = R"sql(
      AND (i.recipient_key, i.occurrence, i.item) > (:recipient, :occurrence, :item)
    ORDER BY i.recipient_key, i.occurrence, i.item LIMIT :max
 )sql";
+constexpr std::string_view kEvidence = R"sql(
+  SELECT i.recipient_key, i.occurrence, i.item, i.state, i.round, j.id, i.campaign_version,
+         i.downstream_version, i.amount_minor, i.intent_ms, i.doubt_ms, i.attempts, i.strikes,
+         i.next_at_ms, i.last_event, e.at_ms, e.reference
+    FROM issuance AS i LEFT JOIN job AS j ON j.number = i.job
+                       LEFT JOIN event AS e ON e.seq = i.last_event
+   WHERE i.campaign = (SELECT number FROM campaign WHERE id = :campaign)
+     AND (i.recipient_key, i.occurrence, i.item) > (:recipient, :occurrence, :item)
+   ORDER BY i.recipient_key, i.occurrence, i.item LIMIT :max
+)sql";
 // Uses issuance_unissued: the states are written as in the index, or it could not be.
 constexpr std::string_view kUnissued = R"sql(
   SELECT i.recipient_key, i.occurrence, i.item, i.state, i.round, :job, i.campaign_version,
@@ -302,6 +312,19 @@ Result<LedgerView::Page> LedgerView::page(ObjectId campaign,
     page.rows.push_back(std::move(row));
   }
   return page;
+}
+
+Result<std::vector<EvidenceRow>> LedgerView::evidence(ObjectId campaign,
+                                                      const std::optional<IssuanceKey>& after,
+                                                      int rows_max) {
+  Statement& statement = database_.prepared(kEvidence)
+                             .bind(":campaign", static_cast<std::int64_t>(campaign))
+                             .bind(":max", std::int64_t{rows_max});
+  return copy_rows(bind_after(statement, after), [&](const Statement& row) {
+    return EvidenceRow{.row = read_issuance(row, campaign),
+                       .event_at = wall_or_null(row, 15),
+                       .reference = row.string(16)};
+  });
 }
 
 Result<ObjectId> LedgerView::campaign_of(ObjectId job) {

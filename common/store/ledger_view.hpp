@@ -64,6 +64,13 @@ struct IssuanceRow {
   std::optional<std::int64_t> last_event;
 };
 
+// An issuance with the evidence of its last event, for reconciliation.
+struct EvidenceRow {
+  IssuanceRow row;
+  std::optional<WallTime> event_at;  // when its state came about
+  std::string reference;             // the downstream's, where the event has one
+};
+
 struct EventRow {
   std::int64_t seq = 0;
   WallTime at;
@@ -100,6 +107,11 @@ class LedgerView {
   };
   [[nodiscard]] Result<Page> page(ObjectId campaign, const std::optional<IssuanceKey>& after,
                                   const Filter& filter, int rows_max = kPageRows);
+  // A page of a campaign in key order, after `after` (exclusive); fewer rows than asked for: the
+  // last one.
+  [[nodiscard]] Result<std::vector<EvidenceRow>> evidence(ObjectId campaign,
+                                                          const std::optional<IssuanceKey>& after,
+                                                          int rows_max = kPageRows);
   // Of one job, those in a state that has an index: held, declined, failed, cancelled, expired,
   // skipped.
   [[nodiscard]] Result<std::vector<IssuanceRow>> unissued(ObjectId job, IssuanceState state,

@@ -1,0 +1,133 @@
+# Goal: a reconciliation finds what is wrong between the ledger and a downstream's statement, all
+# of it and nothing else, and settles what the statement proves.  Method: the sandbox's own
+# statement, true or with planted differences (plant.py), and its faults.
+bats_require_minimum_version 1.5.0
+load helpers
+load shop
+
+setup() {
+  new_place
+}
+teardown() {
+  stop_all
+}
+
+# A drained job of $1 rows, and the sandbox's statement of it in statement.csv.
+drained_shop() {
+  start_sandbox
+  make_shop "$1"
+  submit_shop
+  start_vouchd
+  run -0 vouchctl job wait shop-1 --timeout 60s
+  curl -sS --fail "$SANDBOX_URL/coupons/statement.csv" >"$PLACE/statement.csv"
+}
+
+reconcile() { vouchctl reconcile coupons --statement "$PLACE/statement.csv" --margin 0s "$@"; }
+
+# What a report of planted.csv must say: `class request_id` lines.
+planted() {
+  vouchctl reconcile coupons --statement "$PLACE/planted.csv" --delimiter semicolon --margin 0s \
+    --map 交易时间=time --map voucher=reference --map "order no=request_id" \
+    --map customer=recipient_id --time-zone Asia/Shanghai --amount-unit major "$@"
+}
+rows_of_report() { jq -r '.rows[] | .class + " " + .request_id' "$PLACE/report.json" | sort; }
+
+# bats test_tags=short
+@test "reconcile: a true statement balances, to the last row" {
+  drained_shop 500
+  run -0 reconcile -o json --report "$PLACE/report.json" --csv "$PLACE/report.csv"
+  assert_equal balanced "$(json .verdict)"
+  assert_equal 500 "$(json '.classes[] | select(.class == "match") | .found')"
+  assert_equal 250000 "$(json '.classes[] | select(.class == "match") | .ledger_minor')"
+  assert_equal 250000 "$(json '.classes[] | select(.class == "match") | .statement_minor')"
+  assert_equal "$(json .ledger_digest)" "$(json .statement_digest)"
+  assert_equal true "$(json .proved)"
+  assert_equal '["amount","currency","recipient","reference"]' "$(json '.compared | tojson')"
+  assert_equal 0 "$(jq '.rows | length' "$PLACE/report.json")"
+  assert_equal 1 "$(wc -l <"$PLACE/report.csv")"
+  # The same from a shuffled and compressed file on standard input.
+  { head -1 "$PLACE/statement.csv" && tail -n +2 "$PLACE/statement.csv" | shuf; } | gzip \
+    >"$PLACE/shuffled.csv.gz"
+  local digest
+  digest=$(json .ledger_digest)
+  output=$(vouchctl reconcile coupons --statement - --margin 0s -o json <"$PLACE/shuffled.csv.gz")
+  assert_equal "$digest" "$(json .statement_digest)"
+}
+
+@test "reconcile: planted differences are found, all of them and nothing else" {
+  drained_shop 400
+  python3 "$REPOSITORY/tests/e2e/plant.py" "$PLACE/statement.csv" "$PLACE/planted.csv" \
+    >"$PLACE/want"
+  run -3 planted --report "$PLACE/report.json" --csv "$PLACE/report.csv" -o json
+  assert_equal differences "$(json .verdict)"
+  assert_equal true "$(json .proved)"
+  diff "$PLACE/want" <(rows_of_report)
+  assert_equal 20 "$(json .differences)"
+  assert_equal 2 "$(json .passed_over)"
+  assert_equal 21 "$(wc -l <"$PLACE/report.csv")"
+  assert_equal "amount currency" "$(jq -r '[.rows[].differs[]] | unique - ["recipient", "reference"] |
+    join(" ")' "$PLACE/report.json")"
+  # People read the same.
+  run -3 planted
+  assert_contains "$output" "lost"
+  assert_contains "$output" "400 = 400 by state"
+  # Where others use the downstream too, their vouchers are no ghosts.
+  run -3 planted --shared -o json
+  assert_equal 18 "$(json .differences)"
+}
+
+@test "reconcile: around midnight in another zone, each row is on its own side" {
+  drained_shop 12
+  stop vouchd
+  # Rows of the ledger moved to both sides of Shanghai's midnight, 16:00 UTC, and none in the
+  # statement: those inside are lost, those near the end may come with the next one.
+  local midnight=1795363200000 key sql="" offset
+  local offsets=(-90000000 -86340000 -86000000 -3600000 -660000 -60000 -1000 0 1000 240000 660000
+    3600000)
+  local index=0
+  for key in $(ledger 'SELECT hex(recipient_key) FROM issuance ORDER BY recipient_key'); do
+    offset=${offsets[$index]}
+    ((++index))
+    sql+="UPDATE issuance SET intent_ms = $((midnight + offset)) WHERE hex(recipient_key) = '$key';"
+    sql+="UPDATE event SET at_ms = $((midnight + offset)) WHERE hex(recipient_key) = '$key';"
+  done
+  sqlite3 "$VOUCH_STORE/ledger/main/ledger.db" "$sql"
+  head -1 "$PLACE/statement.csv" >"$PLACE/planted.csv"
+  cat >"$PLACE/planted.csv" <<'CSV'
+request_id,time
+before,2026-11-21 23:59:59.999
+first,2026-11-22 00:00:00
+last,2026-11-22 23:59:59.999
+behind,2026-11-23 00:00:00
+CSV
+  run -3 vouchctl reconcile coupons --statement "$PLACE/planted.csv" --time-zone Asia/Shanghai \
+    --since 2026-11-22 --until 2026-11-23 --margin 5m --report "$PLACE/report.json" -o json
+  assert_equal 2026-11-22T16:00:00.000Z "$(json .until)"
+  assert_equal 3 "$(json '.classes[] | select(.class == "lost") | .found')"
+  assert_equal 6 "$(json '.classes[] | select(.class == "late") | .found')"
+  assert_equal "ghost first ghost last" "$(jq -r '[.rows[] | select(.class == "ghost") |
+    .class + " " + .request_id] | sort | join(" ")' "$PLACE/report.json")"
+  assert_equal 5 "$(json '[.classes[] | select(.class == "outside") | .found] | add')"
+}
+
+@test "reconcile: a statement that is not understood is refused whole, with line and column" {
+  drained_shop 5
+  local file=$PLACE/statement.csv
+  refused() { # LINE-EDIT WORDS
+    sed "$1" "$file" >"$PLACE/bad.csv"
+    run -7 vouchctl reconcile coupons --statement "$PLACE/bad.csv" --report "$PLACE/report.json"
+    assert_contains "$output" "$2"
+    [[ ! -e "$PLACE/report.json" && ! -e "$PLACE/report.json.unfinished" ]]
+  }
+  refused '3s/,500,/,5e2,/' 'line 3: column amount_minor: "5e2" has an exponent'
+  refused '4s/CNY/yuan/' 'line 4: column currency: "yuan" is not a currency'
+  refused '2s/^[0-9]*/yesterday/' 'line 2: column time_ms: "yesterday" is not a time'
+  refused '6s/^/x,/' 'line 6: 7 fields, where the header has 6'
+  refused '5s/c-/"c/' 'line 5: column reference: '
+  refused '1s/request_id/id/' 'line 1: no column request_id'
+  refused '1,$d' 'is empty'
+  run -2 vouchctl reconcile coupons --statement "$file" --map "time_ms=when"
+  run -2 vouchctl reconcile coupons --statement "$file" --time-zone Mars/Olympus
+  run -5 vouchctl reconcile nowhere --statement "$file"
+  run -5 vouchctl reconcile coupons --statement "$PLACE/none.csv"
+}
