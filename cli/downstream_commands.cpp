@@ -26,6 +26,7 @@ struct DownstreamOptions {
   std::optional<Millis> settle_time;
   std::optional<std::string> query_url;
   std::string query_file;
+  std::optional<std::string> statement_url;
   std::optional<std::int64_t> in_flight;
   std::string outcomes_file;
   std::optional<std::string> bearer_file;
@@ -64,6 +65,8 @@ Record record_of(const store::DownstreamRow& row) {
           {"key_lifetime_ms", "Key lifetime", Value::duration(def.key_lifetime), Shown::wide},
           {"settle_time_ms", "Settle time", Value::duration(def.settle_time), Shown::wide},
           {"query_url", "Query URL", def.query ? Value{def.query->url} : Value{}, Shown::wide},
+          {"statement_url", "Statement URL", def.statement ? Value{def.statement->url} : Value{},
+           Shown::wide},
           {"in_flight_max", "In flight", def.in_flight_max, Shown::wide},
           {"sheds_before_executing", "503 sheds", def.sheds_before_executing, Shown::wide},
           {"bearer_file", "Bearer file", def.bearer_file, Shown::wide},
@@ -114,6 +117,10 @@ Result<void> apply(Session& session, const DownstreamOptions& options, plan::Dow
     def.in_flight_max = std::min(def.in_flight_max, plan::kInFlightMaxUncertain);
   }
   VOUCH_CHECK(apply_query(session, options, def));
+  if (options.statement_url) {
+    if (!def.statement) def.statement.emplace();
+    def.statement->url = *options.statement_url;
+  }
   put(options.bearer_file, def.bearer_file);
   put(options.address_allow, def.address_allow);
   if (options.in_flight) def.in_flight_max = static_cast<int>(*options.in_flight);
@@ -270,6 +277,8 @@ Arguments& add_definition_flags(Arguments& arguments, DownstreamOptions& options
       .duration("--connect-timeout", options.connect_timeout, "of connecting (2s)")
       .duration("--key-lifetime", options.key_lifetime, "how long it remembers a key (24h)")
       .option("--query-url", "URL", options.query_url, "to ask at, with {request_id} in it")
+      .option("--statement-url", "URL", options.statement_url,
+              "where it tells what it did, for `reconcile --fetch`")
       .option("--query-outcomes", "FILE", options.query_file, "outcome table of queries as JSON")
       .duration("--settle-time", options.settle_time,
                 "after its timeout a call may still act for so long (1m)")

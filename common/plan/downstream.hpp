@@ -50,6 +50,29 @@ struct QueryForm {
 };
 inline constexpr std::string_view kRequestIdPlace = "{request_id}";
 
+// Where the downstream tells what it did, page by page: GET, with the place to go on from and the
+// size of a page as parameters.  The pointers lead from the document to its entries and to the
+// next place (null on the last page), the others from an entry to what it says.
+struct StatementForm {
+  std::string url;
+  int page_entries = 1000;
+  std::string after_parameter = "after";
+  std::string limit_parameter = "limit";
+  std::string entries_pointer = "/entries";
+  std::string next_pointer = "/next_after";
+  std::string request_id_pointer = "/request_id";
+  std::string reference_pointer = "/reference";
+  std::string recipient_pointer = "/recipient_id";
+  std::string amount_pointer = "/amount_minor";
+  bool amount_is_minor = true;  // 1250; else 12.50
+  std::string currency_pointer = "/currency";
+  std::string time_pointer = "/time_ms";
+  std::string status_pointer;         // empty: every entry was executed
+  std::vector<std::string> executed;  // the statuses that mean it; empty: "issued"
+};
+inline constexpr int kStatementPageMax = 10'000;
+inline constexpr std::size_t kStatementWordsMax = 20;
+
 // With contract `none` more than this in flight would be too much to clear up by hand.
 inline constexpr int kInFlightMaxUncertain = 16;
 
@@ -74,6 +97,7 @@ struct Downstream {
   std::string currency_pointer = "/currency";
   std::string address_allow;  // CIDR that the peer must be in; empty: any
   std::vector<OutcomeRule> outcomes;
+  std::optional<StatementForm> statement;  // none: statements come as files
 };
 
 [[nodiscard]] Result<Downstream> parse_downstream(std::string_view json_text);

@@ -288,6 +288,88 @@ Result<void> read_query(JsonReader& reader, Downstream& out) {
   return query.finish();
 }
 
+struct StatementPointer {
+  const char* key;
+  std::string StatementForm::*target;
+};
+constexpr StatementPointer kStatementPointers[] = {
+    {"entries_pointer", &StatementForm::entries_pointer},
+    {"next_pointer", &StatementForm::next_pointer},
+    {"request_id_pointer", &StatementForm::request_id_pointer},
+    {"reference_pointer", &StatementForm::reference_pointer},
+    {"recipient_pointer", &StatementForm::recipient_pointer},
+    {"amount_pointer", &StatementForm::amount_pointer},
+    {"currency_pointer", &StatementForm::currency_pointer},
+    {"time_pointer", &StatementForm::time_pointer},
+    {"status_pointer", &StatementForm::status_pointer}};
+constexpr std::array<std::string_view, 2> kAmountUnits = {"major", "minor"};
+
+// A name that a URL's query can hold as it is.
+Result<void> read_parameter(JsonReader& reader, const char* key, std::string& out) {
+  VOUCH_TRY(const auto text, reader.optional_text(key, 64));
+  if (!text) return {};
+  const bool good = !text->empty() && std::ranges::all_of(*text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
+  });
+  if (!good) return reader.refuse(key, "must be letters, digits, \"_\", \"-\" or \".\"");
+  out = *text;
+  return {};
+}
+
+Result<void> read_statement(JsonReader& reader, Downstream& out) {
+  const Json* value = reader.optional("statement");
+  if (value == nullptr) return {};
+  VOUCH_TRY(JsonReader inside, JsonReader::object(*value, "/statement"));
+  StatementForm& form = out.statement.emplace();
+  VOUCH_TRY(form.url, inside.text("url", kUrlBytesMax));
+  VOUCH_TRY(const auto page, inside.optional_integer("page_entries", 1, kStatementPageMax));
+  if (page) form.page_entries = static_cast<int>(*page);
+  VOUCH_CHECK(read_parameter(inside, "after_parameter", form.after_parameter));
+  VOUCH_CHECK(read_parameter(inside, "limit_parameter", form.limit_parameter));
+  for (const StatementPointer& pointer : kStatementPointers) {
+    VOUCH_CHECK(read_pointer(inside, pointer.key, form.*pointer.target));
+  }
+  if (inside.optional("amount_unit") != nullptr) {
+    VOUCH_TRY(const int unit, read_enum<int>(inside, "amount_unit", kAmountUnits));
+    form.amount_is_minor = unit == 1;
+  }
+  if (const Json* words = inside.optional("executed")) {
+    if (!words->is_array() || words->empty() || words->size() > kStatementWordsMax) {
+      return inside.refuse("executed", "must be an array of 1 to 20 words");
+    }
+    for (const Json& word : *words) {
+      if (!word.is_string()) return inside.refuse("executed", "must hold text alone");
+      form.executed.push_back(word.get<std::string>());
+    }
+  }
+  return inside.finish();
+}
+
+Result<void> check_statement(const Downstream& downstream) {
+  if (!downstream.statement) return {};
+  const std::string& url = downstream.statement->url;
+  if (const auto good = check_url(url); !good) return within("/statement/url", good.error());
+  if (url.starts_with("http://") && !downstream.allow_http) {
+    return fail(Errc::invalid, "/statement/url: plain http can be read and changed on its way",
+                "write https://, or set \"allow_http\" to true for a trusted network");
+  }
+  return {};
+}
+
+Json statement_json(const StatementForm& form) {
+  Json out{{"url", form.url},
+           {"page_entries", form.page_entries},
+           {"after_parameter", form.after_parameter},
+           {"limit_parameter", form.limit_parameter},
+           {"amount_unit", kAmountUnits[form.amount_is_minor ? 1 : 0]}};
+  for (const StatementPointer& pointer : kStatementPointers) {
+    if (!(form.*pointer.target).empty()) out[pointer.key] = form.*pointer.target;
+  }
+  if (!form.executed.empty()) out["executed"] = form.executed;
+  return out;
+}
+
 Json query_json(const QueryForm& query) {
   return Json{{"url", query.url},
               {"rate_percent", static_cast<int>(query.rate_share * 100 + 0.5)},
@@ -331,7 +413,9 @@ Result<Downstream> parse_downstream(std::string_view json_text) {
     VOUCH_TRY(out.outcomes, read_outcomes(*outcomes, "/outcomes"));
   }
   VOUCH_CHECK(read_query(reader, out));
+  VOUCH_CHECK(read_statement(reader, out));
   VOUCH_CHECK(reader.finish());
+  VOUCH_CHECK(check_statement(out));
   VOUCH_CHECK(check_contract(out));
   return out;
 }
@@ -358,6 +442,7 @@ std::string to_json(const Downstream& downstream) {
   if (!downstream.address_allow.empty()) out["address_allow"] = downstream.address_allow;
   out["outcomes"] = outcomes_json(downstream.outcomes);
   if (downstream.query) out["query"] = query_json(*downstream.query);
+  if (downstream.statement) out["statement"] = statement_json(*downstream.statement);
   return out.dump();
 }
 
