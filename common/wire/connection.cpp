@@ -47,23 +47,25 @@ void Connection::connect(std::size_t nth) {
   // Asio would open it without SOCK_CLOEXEC, and a program that is started at this very moment
   // would keep the connection open.
   const int fd = ::socket(protocol.family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return lose(Transport::unreachable, {errno, boost::system::system_category()});
+  if (fd < 0) return connect_next({errno, boost::system::system_category()});
   socket_.assign(protocol, fd, error);
   if (error) {
     ::close(fd);
-    return lose(Transport::unreachable, error);
+    return connect_next(error);
   }
-  socket_.async_connect(
-      addresses_[nth], [self = shared_from_this(), nth](const error_code& failed) {
-        if (self->is_closed_) return;
-        if (!failed && self->is_itself()) {
-          return self->lose(Transport::unreachable, asio::error::connection_refused);
-        }
-        if (!failed) return self->origin_.target().tls ? self->shake_hands() : self->become_open();
-        if (nth + 1 < self->addresses_.size()) return self->connect(nth + 1);
-        self->origin_.forget();
-        self->lose(Transport::unreachable, failed);
-      });
+  socket_.async_connect(addresses_[nth], [self = shared_from_this()](const error_code& failed) {
+    if (self->is_closed_) return;
+    if (failed) return self->connect_next(failed);
+    if (self->is_itself()) return self->connect_next(asio::error::connection_refused);
+    self->origin_.target().tls ? self->shake_hands() : self->become_open();
+  });
+}
+
+// Also where the machine has no IPv6 and the name has.
+void Connection::connect_next(const error_code& failed) {
+  if (nth_ + 1 < addresses_.size()) return connect(nth_ + 1);
+  origin_.forget();
+  lose(Transport::unreachable, failed);
 }
 
 // Where nobody listens at a port of this machine, the kernel may choose that very port for our own

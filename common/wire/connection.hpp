@@ -65,6 +65,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   using Socket = asio::ip::tcp::socket;
 
   void connect(std::size_t nth);
+  void connect_next(const error_code& failed);
   [[nodiscard]] bool is_itself() const;
   void shake_hands();
   void become_open();
