@@ -31,6 +31,7 @@ void Breaker::open(Instant now) {
                                           : std::min(open_for_ * 2, settings_.open_max);
   until_ = now + open_for_;
   state_ = State::open;
+  ++round_;
   successes_ = 0;
   tries_out_ = 0;
 }
@@ -62,7 +63,7 @@ void Breaker::ended_neutral() {
 }
 
 void Breaker::ended(bool good, Instant now) {
-  if (state_ == State::open) return;  // a call from before it opened
+  if (state_ == State::open) return;
   if (state_ == State::trying) {
     tries_out_ = std::max(0, tries_out_ - 1);
     if (!good) return open(now);

@@ -34,6 +34,10 @@ class Breaker {
   // When it left `closed`; meaningful only then.
   [[nodiscard]] Instant since() const { return since_; }
 
+  // How often it has opened.  The end of a call that was started in an earlier round says how the
+  // downstream was before: it is not told to the breaker.
+  [[nodiscard]] int round() const { return round_; }
+
   // Whether a call may start.  An open breaker turns to trying when its time is over.
   [[nodiscard]] bool may_start(Instant now);
   // When a call may start, if none may now.
@@ -59,6 +63,7 @@ class Breaker {
   Instant until_{};  // open: until then
   Millis open_for_{0};
   Instant next_try_{};  // trying
+  int round_ = 0;
   int tries_out_ = 0;
   int successes_ = 0;
   std::array<Bucket, 10> buckets_{};

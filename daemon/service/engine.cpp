@@ -164,15 +164,24 @@ void Engine::settle(Call call, const wire::HttpEnd& end, Instant now) {
   if (judged.outcome == Outcome::issued || judged.outcome == Outcome::declined ||
       judged.outcome == Outcome::not_found) {
     lane.last_success = std::max(lane.last_success.value_or(call.started_at), call.started_at);
-    lane.breaker.ended(true, now);
-  } else if (judged.ails) {
-    lane.breaker.ended(false, now);
-  } else {
-    lane.breaker.ended_neutral();
   }
+  tell_breaker(lane.breaker, call, judged, now);
   if (judged.retry_after && end.status == 429) lane.pacer.hold_until(now + *judged.retry_after);
   if (!attempt.intent.asks) note_setup(attempt, judged.outcome, now);
   outcomes_.push_back(std::move(attempt));
+}
+
+void Engine::tell_breaker(Breaker& breaker, const Call& call, const Judgement& judged,
+                          Instant now) {
+  if (call.breaker_round != breaker.round()) return;
+  if (judged.outcome == Outcome::issued || judged.outcome == Outcome::declined ||
+      judged.outcome == Outcome::not_found) {
+    breaker.ended(true, now);
+  } else if (judged.ails) {
+    breaker.ended(false, now);
+  } else {
+    breaker.ended_neutral();
+  }
 }
 
 // The first wrong set-up pauses the job; a probe that meets another outcome lets it go on.
@@ -293,7 +302,8 @@ void Engine::start_tests(Instant now) {
     call.tag = keep({.intent = {},
                      .test_command = test.command,
                      .downstream = test.downstream,
-                     .started_at = clock_.wall_now()});
+                     .started_at = clock_.wall_now(),
+                     .breaker_round = lane->breaker.round()});
     downstream_.start(std::move(call));
   }
 }
@@ -347,7 +357,8 @@ void Engine::start(Lane& lane, Intent intent, Instant now) {
   call.tag = keep({.intent = std::move(intent),
                    .test_command = 0,
                    .downstream = id,
-                   .started_at = clock_.wall_now()});
+                   .started_at = clock_.wall_now(),
+                   .breaker_round = lane.breaker.round()});
   downstream_.start(std::move(call));
 }
 

@@ -69,12 +69,15 @@ class Engine {
     std::int64_t test_command = 0;  // not 0: a test call, without an intent
     ObjectId downstream = 0;
     WallTime started_at{};
+    int breaker_round = 0;
     bool used = false;
   };
 
   void follow_snapshot(Instant now);
   void settle_ended(Instant now);
   void settle(Call call, const wire::HttpEnd& end, Instant now);
+  static void tell_breaker(Breaker& breaker, const Call& call, const Judgement& judged,
+                           Instant now);
   void settle_test(const Call& call, const wire::HttpEnd& end);
   void note_setup(const data::AttemptEnd& end, Outcome outcome, Instant now);
   void forget_setups(Instant now);

@@ -194,3 +194,13 @@ TEST_CASE("breaker: closed, any number of calls may be out") {
   }
   CHECK(world.may_start());
 }
+
+TEST_CASE("breaker: each opening begins a round, so that calls of earlier ones can be told") {
+  World world;
+  CHECK(world.breaker.round() == 0);
+  world.go_to_trying();
+  CHECK(world.breaker.round() == 1);
+  world.try_one(false);
+  CHECK(world.breaker.round() == 2);
+  CHECK(world.breaker.state() == Breaker::State::open);
+}
