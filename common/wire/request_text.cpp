@@ -1,6 +1,9 @@
 #include "common/wire/request_text.hpp"
 
 #include <algorithm>
+#include <boost/url/parse.hpp>
+#include <boost/url/src.hpp>  // the library itself, compiled here alone
+#include <boost/url/url_view.hpp>
 
 #include "common/text.hpp"
 
@@ -45,55 +48,29 @@ Result<void> check_header(std::string_view header) {
   return {};
 }
 
-bool fits_url(char c) {
-  return c > 0x20 && c < 0x7f;
-}
-
-// "[::1]:80", "name:80", "name"
-Result<void> split_authority(Target& target) {
-  std::string_view rest = target.authority;
-  if (rest.starts_with('[')) {
-    const auto end = rest.find(']');
-    if (end == std::string_view::npos) return fail(Errc::invalid, "url: a bracket is open");
-    target.host = rest.substr(1, end - 1);
-    rest.remove_prefix(end + 1);
-    if (!rest.empty() && rest.front() != ':') {
-      return fail(Errc::invalid, "url: no colon behind the bracket in " + target.authority);
-    }
-  } else {
-    const auto end = std::min(rest.find(':'), rest.size());
-    target.host = rest.substr(0, end);
-    rest.remove_prefix(end);
-  }
-  target.port = target.tls ? "443" : "80";
-  if (rest.starts_with(':')) target.port = rest.substr(1);
-  const auto port = parse_integer(target.port);
-  if (target.host.empty() || !port || *port < 1 || *port > 65535) {
-    return fail(Errc::invalid, "url: no host and port in " + target.authority);
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<Target> parse_target(std::string_view url) {
+  const auto parsed = boost::urls::parse_uri({url.data(), url.size()});
+  if (!parsed) return fail(Errc::invalid, "url: " + parsed.error().message());
+  const boost::urls::url_view& view = *parsed;
   Target target;
-  target.tls = url.starts_with("https://");
-  const std::string_view scheme = target.tls ? "https://" : "http://";
-  if (!url.starts_with(scheme)) return fail(Errc::invalid, "url: neither http nor https");
-  if (!std::ranges::all_of(url, fits_url)) {
-    return fail(Errc::invalid, "url: a byte that must be percent-encoded");
+  target.tls = view.scheme_id() == boost::urls::scheme::https;
+  if (!target.tls && view.scheme_id() != boost::urls::scheme::http) {
+    return fail(Errc::invalid, "url: neither http nor https");
   }
-  url.remove_prefix(scheme.size());
-  const auto path = std::min(url.find_first_of("/?#"), url.size());
-  target.authority = url.substr(0, path);
-  if (target.authority.find('@') != std::string::npos) {
-    return fail(Errc::invalid, "url: credentials do not belong there");
+  if (view.has_userinfo()) return fail(Errc::invalid, "url: credentials do not belong there");
+  target.host = view.host_address();
+  target.authority = std::string{view.encoded_host_and_port()};
+  const bool any_port = view.has_port() && view.port_number() == 0;
+  if (target.host.empty() || any_port || target.authority.ends_with(':')) {
+    return fail(Errc::invalid, "url: no host and port in " + target.authority);
   }
-  VOUCH_CHECK(split_authority(target));
-  url.remove_prefix(path);
-  url = url.substr(0, url.find('#'));  // meant for browsers alone
-  target.path = url.starts_with('/') ? std::string{url} : "/" + std::string{url};
+  target.port = view.has_port() ? std::string{view.port()} : target.tls ? "443" : "80";
+  // The fragment is meant for browsers alone.
+  target.path = std::string{view.encoded_target()};
+  if (target.path.empty() || target.path.front() == '?') target.path.insert(0, 1, '/');
+  if (target.path.front() != '/') return fail(Errc::invalid, "url: no / behind host and port");
   return target;
 }
 

@@ -193,8 +193,9 @@ void Engine::note_setup(const AttemptEnd& end, Outcome outcome, Instant now) {
         .number = job,
         .action = data::JobAction::pause,
         .reason = PauseReason::setup,
-        .words = end.intent.definition->name + " answered " +
-                 (end.http_status != 0 ? "HTTP " + std::to_string(end.http_status) : end.detail)});
+        .words = end.intent.definition->name +
+                 (end.http_status != 0 ? " answered HTTP " + std::to_string(end.http_status)
+                                       : ": " + end.detail)});
     return;
   }
   const bool answered = outcome == Outcome::issued || outcome == Outcome::declined;

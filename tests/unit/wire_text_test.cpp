@@ -265,7 +265,7 @@ TEST_CASE("request_text: a URL leads to one place or is refused") {
       {"", ""},
       {"h", ""},
       {"ftp://h", ""},
-      {"HTTPS://h", ""},
+      {"HTTPS://h", "https h 443 h /"},
       {"http:/h", ""},
       {"http://", ""},
       {"http:///a", ""},
