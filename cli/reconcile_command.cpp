@@ -5,6 +5,7 @@
 #include "cli/job_view.hpp"
 #include "cli/reconcile_report.hpp"
 #include "cli/statement_csv.hpp"
+#include "cli/statement_fetch.hpp"
 #include "cli/store_ledger_rows.hpp"
 #include "common/environment.hpp"
 #include "common/plan/zoned_time.hpp"
@@ -18,8 +19,10 @@ constexpr const char* kTemporaryFolder = "/var/tmp";
 
 struct ReconcileLine {
   std::string downstream, campaign, job, cut_off, since, until, report, csv;
+  std::string authorities;
   StatementOptions statement;
   std::optional<Millis> margin;
+  bool fetch = false;
   bool is_shared = false;
 };
 
@@ -56,7 +59,8 @@ Result<Window> window_of(Session& session, const ReconcileLine& line,
   }
   const std::string& end = line.cut_off.empty() ? line.until : line.cut_off;
   window.until = session.now();
-  window.is_complete = !end.empty();
+  // An endpoint has what was done up to this moment; a file ends where its sender says it does.
+  window.is_complete = !end.empty() || line.fetch;
   if (!end.empty()) {
     const char* flag = line.cut_off.empty() ? "--until" : "--cut-off";
     VOUCH_TRY(window.until, time_in_zone(session, line, flag, end));
@@ -90,6 +94,20 @@ Result<Setting> setting_of(Session& session, const ReconcileLine& line) {
   }
   VOUCH_TRY(out.ledger, session.ledger());
   return out;
+}
+
+Result<std::unique_ptr<Statement>> open_statement(Session& session, const ReconcileLine& line,
+                                                  const Setting& setting) {
+  if (line.fetch != line.statement.path.empty()) {
+    return fail(Errc::usage, "one of --statement and --fetch is needed, and not both",
+                "--statement FILE for a file, --fetch to ask the downstream itself");
+  }
+  if (!line.fetch) return open_statement_csv(line.statement);
+  return fetch_statement(setting.downstream.definition,
+                         {.time_zone = line.statement.time_zone,
+                          .currency = line.statement.currency,
+                          .authorities = line.authorities},
+                         session.clock());
 }
 
 // Every job of the campaigns that were walked: its totals, and whether they are what its rows say.
@@ -154,7 +172,7 @@ Result<int> run(Session& session, const ReconcileLine& line) {
   VOUCH_TRY(const Setting setting, setting_of(session, line));
   VOUCH_TRY(const std::string secret, setting.control->recipient_secret());
   const RecipientKeys keys{secret};
-  VOUCH_TRY(const auto statement, open_statement_csv(line.statement));
+  VOUCH_TRY(const auto statement, open_statement(session, line, setting));
   VOUCH_TRY(StoreLedgerRows rows,
             StoreLedgerRows::open(*setting.control, *setting.ledger, setting.scope));
   VOUCH_TRY(ReportFiles report, ReportFiles::create(line.report, line.csv));
@@ -174,7 +192,8 @@ Result<int> run(Session& session, const ReconcileLine& line) {
   const WallTime begun = session.now();
   Reconciled done;
   done.downstream = setting.downstream.definition.name;
-  done.source = name_of_input(line.statement.path);
+  done.source = line.fetch ? setting.downstream.definition.statement->url
+                           : name_of_input(line.statement.path);
   done.scope = setting.scope_words;
   done.window = setting.window;
   VOUCH_TRY(done.balance, reconcile(*statement, rows, keys, options,
@@ -191,6 +210,9 @@ Result<int> run(Session& session, const ReconcileLine& line) {
 void add_statement_arguments(Arguments& arguments, ReconcileLine& line) {
   StatementOptions& statement = line.statement;
   arguments.option("--statement", "FILE", statement.path, "CSV; - is standard input")
+      .flag("--fetch", line.fetch, "ask the downstream, at the statement URL of its definition")
+      .option("--authorities", "FILE", line.authorities,
+              "with --fetch: trust these too, a PEM file, besides the system's")
       .list("--map", "THEIRS=OURS", statement.mappings,
             "their column voucher_no is our reference: voucher_no=reference")
       .option("--encoding", "NAME", statement.encoding,

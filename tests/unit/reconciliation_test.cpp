@@ -7,9 +7,9 @@
 
 #include <algorithm>
 #include <map>
-#include <random>
 #include <set>
 
+#include "common/random.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 using namespace vouch;
@@ -116,6 +116,12 @@ Line line_of(const LedgerEntry& row) {
   return {.request_id = format_request_id(row.key, row.round), .entry = entry_of(row)};
 }
 
+void shuffle(std::vector<Line>& lines, Random& random) {
+  for (std::size_t left = lines.size(); left > 1; --left) {
+    std::swap(lines[left - 1], lines[random.below(left)]);
+  }
+}
+
 struct Found {
   Balance balance;
   std::multiset<std::string> reported;                     // "lost issued"
@@ -123,7 +129,7 @@ struct Found {
 };
 
 Found run(std::vector<LedgerEntry> rows, std::vector<Line> lines, bool is_shared = false,
-            std::size_t run_bytes = 0) {
+          std::size_t run_bytes = 0) {
   test::TemporaryFolder folder;
   Rows ledger{std::move(rows)};
   Lines statement{std::move(lines)};
@@ -297,7 +303,8 @@ TEST_CASE("reconciliation: planted differences are found, each once and nothing 
   LedgerEntry silent = issued(300);
   silent.place = LedgerEntry::Place::other_downstream;
   rows.push_back(silent);
-  std::shuffle(lines.begin(), lines.end(), std::mt19937{7});
+  SeededRandom random{7};
+  shuffle(lines, random);
 
   const Found out = run(rows, lines);
   const std::multiset<std::string> want = {
@@ -368,17 +375,17 @@ TEST_CASE("reconciliation: digests tell sets apart, not orders") {
 TEST_CASE("reconciliation: the merge finds what a slow judge finds") {
   for (unsigned seed = 0; seed < 30; ++seed) {
     CAPTURE(seed);
-    std::mt19937 random{seed};
-    const auto chance = [&](unsigned percent) { return random() % 100 < percent; };
+    SeededRandom random{seed};
+    const auto chance = [&](unsigned percent) { return random.below(100) < percent; };
     std::vector<LedgerEntry> rows;
     std::vector<Line> lines;
     std::map<std::string, std::int64_t> want;
     const auto expect = [&](Class c) { ++want[std::string{name_of(c)}]; };
     for (int n = 0; n < 400; ++n) {
       LedgerEntry row = issued(n, kNoon + n);
-      row.key.occurrence = random() % 3;
-      row.key.item = static_cast<std::uint8_t>(random() % 2);
-      if (chance(20)) row = in_state(n, static_cast<S>(random() % kIssuanceStates));
+      row.key.occurrence = random.below(3);
+      row.key.item = static_cast<std::uint8_t>(random.below(2));
+      if (chance(20)) row = in_state(n, static_cast<S>(random.below(kIssuanceStates)));
       const bool planned = !chance(5);
       int copies = chance(10) ? 0 : 1;
       if (chance(5)) copies = 2;
@@ -394,7 +401,7 @@ TEST_CASE("reconciliation: the merge finds what a slow judge finds") {
       rows.push_back(row);
       expect(classify(row, entries, kDayWindow, kAll).c);
     }
-    std::shuffle(lines.begin(), lines.end(), random);
+    shuffle(lines, random);
     const Found out = run(rows, lines, false, seed % 2 == 0 ? 0 : 4096);
     for (std::size_t i = 0; i < kClasses; ++i) {
       const std::string name{name_of(static_cast<Class>(i))};
