@@ -199,6 +199,8 @@ std::string words_of(const store::EventRow& event) {
       return "its attempts are used up" + detail;
     case EventKind::rerun:
       return "taken over by a rerun" + detail;
+    case EventKind::statement:
+      return "settled by the downstream's " + event.detail;
     case EventKind::asked:
       return "asked: " + attempt_words(event);
     case EventKind::job:

@@ -4,6 +4,7 @@
 #include "cli/commands.hpp"
 #include "cli/job_view.hpp"
 #include "cli/reconcile_report.hpp"
+#include "cli/reconcile_settle.hpp"
 #include "cli/statement_csv.hpp"
 #include "cli/statement_fetch.hpp"
 #include "cli/store_ledger_rows.hpp"
@@ -23,6 +24,7 @@ struct ReconcileLine {
   StatementOptions statement;
   std::optional<Millis> margin;
   bool fetch = false;
+  bool resolve = false, resolve_negative = false;
   bool is_shared = false;
 };
 
@@ -155,7 +157,7 @@ void tell_hints(Session& session, const Reconciled& done) {
   }
   if (balance.count(Class::resolves) > 0 && done.resolved == 0) {
     out.note("the statement proves that " + format_count(balance.count(Class::resolves)) +
-             " rows in doubt or held were issued");
+             " rows in doubt or held were issued; --resolve takes that over");
   }
 }
 
@@ -166,6 +168,13 @@ Result<int> status_of(const Reconciled& done) {
   }
   if (done.balance.differences() > 0) return 3;
   return done.undecided() > 0 ? 9 : 0;
+}
+
+Result<std::int64_t> settle(Session& session, SettledRows& rows, Reconciled& done) {
+  if (rows.size() == 0) return 0;
+  if (!done.is_proved()) return fail(Errc::corrupt, "nothing was resolved");
+  const std::string name = done.source.substr(done.source.rfind('/') + 1);
+  return rows.send(session, name, done.balance);
 }
 
 Result<int> run(Session& session, const ReconcileLine& line) {
@@ -189,6 +198,12 @@ Result<int> run(Session& session, const ReconcileLine& line) {
     (merged > 0 ? merging : reading)
         .update(merged > 0 ? merged : lines, 0, "", session.clock().now());
   };
+  const bool settles = line.resolve || line.resolve_negative;
+  std::optional<SettledRows> settled;
+  if (settles) {
+    VOUCH_CHECK(session.actor().map([](const store::Actor&) {}));
+    VOUCH_TRY(settled, SettledRows::create(options.sort_folder, line.resolve_negative));
+  }
   const WallTime begun = session.now();
   Reconciled done;
   done.downstream = setting.downstream.definition.name;
@@ -196,14 +211,24 @@ Result<int> run(Session& session, const ReconcileLine& line) {
                            : name_of_input(line.statement.path);
   done.scope = setting.scope_words;
   done.window = setting.window;
-  VOUCH_TRY(done.balance, reconcile(*statement, rows, keys, options,
-                                    [&](const ReportRow& row) { return report.add(row); }));
+  VOUCH_TRY(done.balance,
+            reconcile(*statement, rows, keys, options, [&](const ReportRow& row) -> Result<void> {
+              if (settled) {
+                VOUCH_CHECK(settled->add(row, statement->columns()));
+              }
+              return report.add(row);
+            }));
   reading.clear();
   merging.clear();
   VOUCH_TRY(done.jobs, prove_jobs(setting, rows, done.balance, begun));
+  Result<std::int64_t> resolved = 0;
+  // Where the two sides contradict each other the statement may be of another service altogether.
+  if (settled) resolved = settle(session, *settled, done);
+  done.resolved = resolved.value_or(0);
   VOUCH_CHECK(report.finish(done));
   VOUCH_CHECK(print(session, done));
   tell_hints(session, done);
+  if (!resolved) return tl::unexpected<Error>(resolved.error());
   return status_of(done);
 }
 
@@ -256,7 +281,12 @@ void add_reconcile_commands(CommandLine& line) {
       .flag("--shared", options->is_shared,
             "others use the downstream too: ids that are not Vouch's are no ghosts")
       .option("--report", "FILE", options->report, "write all that is no match to FILE, as JSON")
-      .option("--csv", "FILE", options->csv, "the same as CSV");
+      .option("--csv", "FILE", options->csv, "the same as CSV")
+      .flag("--resolve", options->resolve,
+            "rows in doubt or held that are there once, with the right amount, become issued")
+      .flag("--resolve-negative", options->resolve_negative,
+            "and those proven not to have been executed may be sent again")
+      .changes();
 }
 
 }  // namespace vouch::cli

@@ -40,6 +40,10 @@ enum class IssuanceEvent : std::uint8_t {
   give_up,  // attempts used up
   cancel,   // an operator's stop
   expire,   // finish_by has passed
+  // A downstream's statement, or the people who decide, settle what was in doubt or held:
+  resolve_issued,   // it was executed, with the right amount
+  resolve_waiting,  // it was not, and its job may try again
+  resolve_failed,   // it was not, and its job is over
 };
 
 struct Transition {
@@ -49,7 +53,8 @@ struct Transition {
 };
 
 // The whole life.  What is not listed is forbidden.  In particular nothing leads from in_doubt
-// to failed, cancelled or expired: a lost answer is settled by an answer, never by a deadline.
+// to cancelled or expired, and only a proof to failed: a lost answer is settled by an answer, never
+// by a deadline.
 // A rerun starts a new round of a final issuance; it is no edge of this table.
 // clang-format off
 inline constexpr Transition kTransitions[] = {
@@ -74,6 +79,12 @@ inline constexpr Transition kTransitions[] = {
     {IssuanceState::in_doubt, IssuanceEvent::clear, IssuanceState::waiting},
     {IssuanceState::in_doubt, IssuanceEvent::lose, IssuanceState::in_doubt},
     {IssuanceState::in_doubt, IssuanceEvent::hold, IssuanceState::held},
+    {IssuanceState::in_doubt, IssuanceEvent::resolve_issued, IssuanceState::issued},
+    {IssuanceState::in_doubt, IssuanceEvent::resolve_waiting, IssuanceState::waiting},
+    {IssuanceState::in_doubt, IssuanceEvent::resolve_failed, IssuanceState::failed},
+    {IssuanceState::held, IssuanceEvent::resolve_issued, IssuanceState::issued},
+    {IssuanceState::held, IssuanceEvent::resolve_waiting, IssuanceState::waiting},
+    {IssuanceState::held, IssuanceEvent::resolve_failed, IssuanceState::failed},
 };
 // clang-format on
 
@@ -172,13 +183,14 @@ enum class EventKind : std::uint8_t {
   gave_up = 7,      // attempts used up
   rerun = 8,        // a new job took the issuance over
   asked = 9,        // the end of a query about a call that is in doubt
+  statement = 10,   // settled by the downstream's own statement
   job = 20,         // a job changed its state; detail says how
   downstream = 21,  // breaker, test call, setup; detail says what
   daemon = 22,      // started, stopped
 };
 inline constexpr std::array<std::string_view, 23> kEventKindNames = {
     "",      "attempt", "recovered", "unstarted", "cancelled", "expired",    "held",  "gave_up",
-    "rerun", "asked",   "",          "",          "",          "",           "",      "",
+    "rerun", "asked",   "statement", "",          "",          "",           "",      "",
     "",      "",        "",          "",          "job",       "downstream", "daemon"};
 [[nodiscard]] constexpr std::string_view name_of(EventKind kind) {
   return kEventKindNames[static_cast<std::size_t>(kind)];

@@ -124,6 +124,8 @@ void Control::carry_out(const store::CommandRow& command) {
     done = carry_out_single(command);
   } else if (command.kind == "test_downstream") {
     done = carry_out_test(command);
+  } else if (command.kind == "settle") {
+    done = carry_out_settle(command);
   } else {
     done = fail(Errc::invalid, "unknown command \"" + command.kind + "\"",
                 "vouchctl and vouchd are of different versions");
@@ -259,6 +261,36 @@ Result<void> Control::carry_out_test(const store::CommandRow& command) {
   const data::DownstreamNow* to = definitions_.downstream(name);
   if (to == nullptr) return fail(Errc::not_found, "no downstream \"" + name + "\"");
   parts_.engine.test({.command = command.id, .downstream = to->id});
+  return {};
+}
+
+// Rows that a downstream's statement settles: {"statement":name,"rows":[{"id","executed",
+// "amount_minor","reference"}]}.
+Result<void> Control::carry_out_settle(const store::CommandRow& command) {
+  VOUCH_TRY(const Json json, parse_json(command.arguments_json));
+  VOUCH_TRY(JsonReader reader, JsonReader::object(json, ""));
+  VOUCH_TRY(const std::string statement, reader.text("statement"));
+  VOUCH_TRY(const Json* rows, reader.required("rows"));
+  if (!rows->is_array() || rows->size() > data::kStatementRowsMax) {
+    return fail(Errc::invalid, "/rows: must be an array of at most 500 rows");
+  }
+  data::SettleByStatement message;
+  message.command = command.id;
+  message.words = "statement " + statement + ", given by " + command.operator_name;
+  for (const Json& value : *rows) {
+    VOUCH_TRY(JsonReader row, JsonReader::object(value, "/rows"));
+    VOUCH_TRY(const std::string text, row.text("id"));
+    VOUCH_TRY(const RequestId id, parse_request_id(text));
+    VOUCH_TRY(const auto reference, row.optional_text("reference"));
+    VOUCH_TRY(const auto amount, row.optional_integer("amount_minor", 0, plan::kAmountMinorMax));
+    VOUCH_TRY(const bool executed, row.boolean_or("executed", false));
+    message.rows.push_back({.key = id.key,
+                            .round = id.round,
+                            .was_executed = executed,
+                            .amount_minor = amount,
+                            .reference = reference.value_or("")});
+  }
+  parts_.writer.push(std::move(message));
   return {};
 }
 

@@ -64,6 +64,7 @@ class Control {
                                               data::JobAction action);
   [[nodiscard]] Result<void> carry_out_single(const store::CommandRow& command);
   [[nodiscard]] Result<void> carry_out_test(const store::CommandRow& command);
+  [[nodiscard]] Result<void> carry_out_settle(const store::CommandRow& command);
   void refuse(const store::CommandRow& command, const Error& error);
   [[nodiscard]] Result<void> write_answers();
   [[nodiscard]] Result<void> anchor(Instant now);

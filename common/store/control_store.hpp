@@ -129,6 +129,8 @@ struct JobRow {
 //   issue                   a single issuance:
 //                           {"campaign","client","recipient_id","attributes":{},"idempotency_key"}
 //   test_downstream         {"downstream":name}
+//   settle                  by a statement, at most 500 rows:
+//                           {"statement":name,"rows":[{"id","executed","amount_minor","reference"}]}
 struct CommandRow {
   std::int64_t id = 0;
   std::string kind{};

@@ -15,8 +15,8 @@ constexpr std::string_view kInsertAttempt = R"sql(
 
 constexpr std::string_view kInsertRow = R"sql(
   INSERT INTO event (seq, at_ms, kind, job, campaign, recipient_key, occurrence, item, round,
-                     from_state, to_state, detail, prev_seq)
-  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                     from_state, to_state, detail, prev_seq, reference)
+  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
 )sql";
 
 constexpr std::string_view kInsertWords = R"sql(
@@ -91,6 +91,7 @@ Result<std::int64_t> EventLog::append(const RowEvent& event, WallTime at) {
   insert.bind(9, number(event.round)).bind(10, number(event.from)).bind(11, number(event.to));
   bind_or_null(insert, 12, event.detail);
   bind_or_null(insert, 13, event.previous);
+  bind_or_null(insert, 14, event.reference);
   VOUCH_CHECK(insert.run());
   return ++last_;
 }

@@ -30,6 +30,7 @@ struct RowEvent {
   IssuanceState to = IssuanceState::planned;
   std::string_view detail;
   std::optional<std::int64_t> previous;
+  std::string_view reference = {};  // the downstream's, where a statement names it
 };
 
 class EventLog {

@@ -70,6 +70,20 @@ constexpr std::string_view kHold = R"sql(
    WHERE campaign = ?2 AND recipient_key = ?3 AND occurrence = ?4 AND item = ?5 AND state = ?6
 )sql";
 
+constexpr std::string_view kOneRow = R"sql(
+  SELECT campaign, recipient_key, occurrence, item, state, round, range, amount_minor, last_event,
+         job
+    FROM issuance
+   WHERE campaign = (SELECT number FROM campaign WHERE id = ?1)
+     AND recipient_key = ?2 AND occurrence = ?3 AND item = ?4
+)sql";
+// What was proven not to have been executed begins anew, without doubt.
+constexpr std::string_view kResolve = R"sql(
+  UPDATE issuance SET last_event = ?1, state = ?2, next_at_ms = ?3, asked = 0, missing_ms = NULL,
+                      doubt_ms = CASE WHEN ?2 = 5 THEN doubt_ms END
+   WHERE campaign = ?4 AND recipient_key = ?5 AND occurrence = ?6 AND item = ?7 AND state = ?8
+)sql";
+
 // By the index issuance_due.
 constexpr std::string_view kOpenRows = R"sql(
   SELECT campaign, recipient_key, occurrence, item, state, round, range, amount_minor, last_event
@@ -133,22 +147,26 @@ struct Row {
   std::optional<std::int64_t> last_event;
 };
 
+Row read_row(const store::Statement& select) {
+  Row row;
+  row.campaign = select.integer(0);
+  row.key.recipient = select.digest(1);
+  row.key.occurrence = static_cast<std::uint64_t>(select.integer(2));
+  row.key.item = static_cast<std::uint8_t>(select.integer(3));
+  row.state = static_cast<IssuanceState>(select.integer(4));
+  row.round = static_cast<std::uint8_t>(select.integer(5));
+  row.range = static_cast<std::int32_t>(select.integer(6));
+  row.amount_minor = select.integer_or_null(7);
+  row.last_event = select.integer_or_null(8);
+  return row;
+}
+
 Result<std::vector<Row>> read_rows(store::Statement& select) {
   std::vector<Row> rows;
   while (true) {
     VOUCH_TRY(const bool more, select.step());
     if (!more) return rows;
-    Row row;
-    row.campaign = select.integer(0);
-    row.key.recipient = select.digest(1);
-    row.key.occurrence = static_cast<std::uint64_t>(select.integer(2));
-    row.key.item = static_cast<std::uint8_t>(select.integer(3));
-    row.state = static_cast<IssuanceState>(select.integer(4));
-    row.round = static_cast<std::uint8_t>(select.integer(5));
-    row.range = static_cast<std::int32_t>(select.integer(6));
-    row.amount_minor = select.integer_or_null(7);
-    row.last_event = select.integer_or_null(8);
-    rows.push_back(row);
+    rows.push_back(read_row(select));
   }
 }
 
@@ -395,6 +413,41 @@ Result<void> IssuanceLedger::hold(const Intent& intent, std::string_view reason,
                intent.amount_minor);
   }
   return {};
+}
+
+Result<bool> IssuanceLedger::settle_by_statement(const Statement& says, WallTime now) {
+  store::Statement& select = database_.prepared(kOneRow);
+  bind_key(select, 1, static_cast<std::int64_t>(says.key.campaign), says.key);
+  VOUCH_TRY(const bool found, select.step());
+  if (!found) return false;
+  const std::int64_t job_number = select.integer(9);
+  const Row row = read_row(select);
+  select.reset();
+  const JobRecord* job = jobs_.find(job_number);
+  const bool goes_on = job != nullptr && job->state != JobState::unsettled;
+  const IssuanceEvent on = says.was_executed ? IssuanceEvent::resolve_issued
+                           : goes_on         ? IssuanceEvent::resolve_waiting
+                                             : IssuanceEvent::resolve_failed;
+  const auto to = next_state(row.state, on);
+  const bool same_amount = !says.amount_minor || *says.amount_minor == row.amount_minor.value_or(0);
+  if (!to || row.round != says.round || (says.was_executed && !same_amount)) return false;
+  RowEvent event = event_of(row, EventKind::statement, job_number, *to);
+  event.detail = says.words;
+  event.reference = says.reference;
+  VOUCH_TRY(const std::int64_t seq, events_.append(event, now));
+  store::Statement& update = database_.prepared(kResolve);
+  update.bind(1, seq).bind(2, static_cast<std::int64_t>(*to));
+  bind_time(update, 3, *to == IssuanceState::waiting ? std::optional{now} : std::nullopt);
+  bind_key(update, 4, row.campaign, row.key);
+  update.bind(8, static_cast<std::int64_t>(row.state));
+  VOUCH_CHECK(update.run());
+  jobs_.move(job_number, row.range, row.state, *to, row.amount_minor);
+  if (!is_final(*to)) return true;
+  Intent ended;
+  ended.campaign_number = row.campaign;
+  ended.key = row.key;
+  VOUCH_CHECK(drop_input(ended));
+  return true;
 }
 
 Result<int> IssuanceLedger::end_open_rows(std::int64_t job, IssuanceState to, int rows_max,

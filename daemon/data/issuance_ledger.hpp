@@ -69,6 +69,19 @@ class IssuanceLedger {
   // intent.from, waiting or in_doubt, -> held, for a reason in words.
   [[nodiscard]] Result<void> hold(const Intent& intent, std::string_view reason, WallTime now);
 
+  // in_doubt or held -> issued, waiting or failed, by what a downstream's statement says; waiting
+  // where the job may still send.  False, and nothing changed, when the row is in another state or
+  // round, or has another amount.
+  struct Statement {
+    IssuanceKey key;
+    std::uint8_t round = 0;
+    bool was_executed = true;
+    std::optional<std::int64_t> amount_minor;
+    std::string_view reference;
+    std::string_view words;
+  };
+  [[nodiscard]] Result<bool> settle_by_statement(const Statement& says, WallTime now);
+
   // planned and waiting -> cancelled or expired, at most `rows_max`.  Returns how many.
   [[nodiscard]] Result<int> end_open_rows(std::int64_t job, IssuanceState to, int rows_max,
                                           WallTime now);

@@ -183,6 +183,28 @@ Result<void> LedgerWriter::apply(IssueSingle& message) {
                                      join(ids, ",") + "]}");
 }
 
+Result<void> LedgerWriter::apply(SettleByStatement& message) {
+  VOUCH_TRY(const bool known, already_applied(message.command));
+  if (known) return {};
+  int settled = 0;
+  std::vector<std::string> passed_over;  // places in the message
+  for (std::size_t i = 0; i < message.rows.size(); ++i) {
+    const SettleByStatement::Row& row = message.rows[i];
+    VOUCH_TRY(const bool done, ledger_.settle_by_statement({.key = row.key,
+                                                            .round = row.round,
+                                                            .was_executed = row.was_executed,
+                                                            .amount_minor = row.amount_minor,
+                                                            .reference = row.reference,
+                                                            .words = message.words},
+                                                           now_));
+    settled += done ? 1 : 0;
+    if (!done) passed_over.push_back(std::to_string(i));
+  }
+  rows_since_checkpoint_ += 2 * settled;
+  return answer(message.command, R"({"ok":true,"settled":)" + std::to_string(settled) +
+                                     R"(,"passed_over":[)" + join(passed_over, ",") + "]}");
+}
+
 Result<void> LedgerWriter::apply(Note& message) {
   VOUCH_TRY(const bool known, already_applied(message.command));
   if (known) return {};

@@ -82,6 +82,21 @@ struct IssueSingle {
   std::vector<Intent> intents;
 };
 
+// From the control thread: what a downstream's statement says of rows in doubt or held.
+struct SettleByStatement {
+  struct Row {
+    IssuanceKey key;
+    std::uint8_t round = 0;
+    bool was_executed = true;
+    std::optional<std::int64_t> amount_minor;  // as the statement has it; nothing: it does not say
+    std::string reference;
+  };
+  std::int64_t command = 0;
+  std::string words;  // which statement, given by whom
+  std::vector<Row> rows;
+};
+inline constexpr std::size_t kStatementRowsMax = 500;
+
 // From any: a line for the history, and an answer when a command asked for it.
 struct Note {
   std::int64_t command = 0;
@@ -90,8 +105,9 @@ struct Note {
   std::string answer;  // JSON; empty: {"ok":true}
 };
 
-using LedgerMessage = std::variant<PlanPage, SendAgain, HoldRow, AttemptsEnded, EndOpenRows,
-                                   GatherRerun, SubmitJob, ChangeJob, IssueSingle, Note>;
+using LedgerMessage =
+    std::variant<PlanPage, SendAgain, HoldRow, AttemptsEnded, EndOpenRows, GatherRerun, SubmitJob,
+                 ChangeJob, IssueSingle, SettleByStatement, Note>;
 
 // A command's answer, durable with its effect; the control thread passes it on.
 struct CommandAnswer {

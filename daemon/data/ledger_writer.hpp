@@ -78,6 +78,7 @@ class LedgerWriter {
   [[nodiscard]] Result<void> apply(SubmitJob& message);
   [[nodiscard]] Result<void> apply(ChangeJob& message);
   [[nodiscard]] Result<void> apply(IssueSingle& message);
+  [[nodiscard]] Result<void> apply(SettleByStatement& message);
   [[nodiscard]] Result<void> apply(Note& message);
   // Durable with the effect; passed on after the commit.
   [[nodiscard]] Result<void> answer(std::int64_t command, std::string text);

@@ -162,3 +162,79 @@ CSV
   stop sandbox
   run -12 vouchctl reconcile coupons --fetch
 }
+
+# A job whose lost answers ended as held, since the downstream forgets keys soon.
+shop_with_held_rows() { # ROWS FAULT
+  start_sandbox
+  make_shop "$1"
+  vouchctl -q downstream update coupons --key-lifetime 2s --settle-time 1s \
+    --statement-url "$SANDBOX_URL/coupons/statement"
+  faults "{\"faults\":[$2]}"
+  submit_shop
+  start_vouchd --retry-first 10s
+  run -9 vouchctl job wait shop-1 --timeout 60s
+  faults '{"faults":[]}'
+}
+held() { ledger 'SELECT sum(held) FROM job_range'; }
+
+@test "resolve: lost answers are held, the statement proves them issued, the job is done" {
+  shop_with_held_rows 200 '{"kind":"lost","probability":0.1}'
+  local count
+  count=$(held)
+  ((count > 0))
+  # Looking changes nothing, and says that a person is needed.
+  run -9 vouchctl reconcile coupons --fetch --margin 0s -o json
+  assert_equal undecided "$(json .verdict)"
+  assert_equal "$count" "$(json '.classes[] | select(.class == "resolves") | .found')"
+  run -9 vouchctl reconcile coupons --fetch --margin 0s --resolve --dry-run
+  assert_equal "$count" "$(held)"
+
+  run -0 vouchctl reconcile coupons --fetch --margin 0s --resolve -o json
+  assert_equal balanced "$(json .verdict)"
+  assert_equal "$count" "$(json .resolved)"
+  assert_equal 0 "$(held)"
+  assert_equal 200 "$(ledger 'SELECT sum(issued) FROM job_range')"
+  run -0 vouchctl job wait shop-1 --timeout 10s
+  # The evidence is kept with its source.
+  assert_equal "$count" "$(ledger "SELECT count(*) FROM event
+    WHERE kind = 10 AND reference LIKE 'c-%' AND detail LIKE 'statement statement, given by %'")"
+  judge
+  run -0 vouchctl reconcile coupons --fetch --margin 0s -o json
+  assert_equal 200 "$(json '.classes[] | select(.class == "match") | .found')"
+}
+
+@test "resolve: what the statement contradicts stays held" {
+  shop_with_held_rows 100 '{"kind":"lost","probability":0.1}'
+  local count
+  count=$(held)
+  ((count > 1))
+  curl -sS --fail "$SANDBOX_URL/coupons/statement.csv" >"$PLACE/statement.csv"
+  local wrong
+  wrong=$(vouchctl issuance list --state held --job shop-1 -o name | head -1)
+  sed -i "/$wrong/s/,500,/,499,/" "$PLACE/statement.csv"
+  run -3 reconcile --resolve --report "$PLACE/report.json" -o json
+  assert_equal "$((count - 1))" "$(json .resolved)"
+  assert_equal "differs $wrong" "$(rows_of_report | grep differs)"
+  assert_equal 1 "$(held)"
+}
+
+@test "resolve: what was never executed is only given up where the statement covers it" {
+  # Calls that are dropped before they are executed: nothing of them is in the statement.
+  shop_with_held_rows 50 '{"kind":"lost","executes":false,"probability":0.2}'
+  local count
+  count=$(held)
+  ((count > 0))
+  # A file that does not say where it ends proves nothing by what it lacks.
+  curl -sS --fail "$SANDBOX_URL/coupons/statement.csv" >"$PLACE/statement.csv"
+  run -9 reconcile --resolve-negative -o json
+  assert_equal "$count" "$(json '.classes[] | select(.class == "in_doubt") | .found')"
+  assert_equal 0 "$(json .resolved)"
+  covered() {
+    vouchctl reconcile coupons --fetch --margin 0s --resolve-negative -o json >"$PLACE/out.json"
+  }
+  wait_until 20 covered
+  assert_equal "$count" "$(jq '.resolved' "$PLACE/out.json")"
+  assert_equal 0 "$(held)"
+  assert_equal "$count" "$(ledger 'SELECT sum(failed) FROM job_range')"
+  judge
+}

@@ -268,3 +268,84 @@ TEST_CASE("ledger_commands: a rerun gathers page by page until nothing is left")
   world.write(gather);
   CHECK(world.count(kRerunRows) == data::kEndRowsPage + 2);
 }
+
+TEST_CASE("ledger_commands: a statement settles what is in doubt or held, and nothing else") {
+  struct Case {
+    const char* name;
+    E step;  // how the row's call ended
+    bool executed;
+    std::int64_t amount_minor;  // 500 is right
+    std::uint8_t round;
+    S want;
+  };
+  const Case cases[] = {
+      {"in doubt, executed", E::lose, true, 500, 0, S::issued},
+      {"in doubt, not executed", E::lose, false, 0, 0, S::waiting},
+      {"held, executed", E::hold, true, 500, 0, S::issued},
+      {"held, not executed", E::hold, false, 0, 0, S::waiting},
+      {"another amount", E::lose, true, 501, 0, S::in_doubt},
+      {"another round", E::hold, true, 500, 1, S::held},
+      {"issued already", E::confirm, true, 500, 0, S::issued},
+      {"declined", E::decline, true, 500, 0, S::declined},
+      {"proven before", E::defer, true, 500, 0, S::waiting},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.name);
+    WriterWorld world;
+    world.submit();
+    world.start({9});  // a row that is out keeps the job open
+    Intent intent = world.start({1}).front();
+    world.write(world.ended(intent, c.step));
+    const S before = world.state_of(intent);
+    const std::int64_t events = world.count(kEvents);
+    const data::SettleByStatement message{.command = 7,
+                                          .words = "statement june.csv",
+                                          .rows = {{.key = intent.key,
+                                                    .round = c.round,
+                                                    .was_executed = c.executed,
+                                                    .amount_minor = c.amount_minor,
+                                                    .reference = "c-17"}}};
+    const auto answers = world.write(message);
+    REQUIRE(answers.size() == 1);
+    CHECK(world.state_of(intent) == c.want);
+    const bool settled = before != c.want;
+    CHECK(answers[0] == (settled ? R"({"ok":true,"settled":1,"passed_over":[]})"
+                                 : R"({"ok":true,"settled":0,"passed_over":[0]})"));
+    CHECK(world.count(kEvents) == events + (settled ? 1 : 0));
+    if (settled) {
+      const auto history = events_of(world.life->durable, intent);
+      CHECK(history.back().kind == EventKind::statement);
+      CHECK(history.back().reference == "c-17");
+      CHECK(history.back().detail == "statement june.csv");
+      CHECK(history.back().from == before);
+      const auto row = row_of(world.life->durable, intent);
+      CHECK(row->next_at_ms.has_value() == (c.want == S::waiting));
+      if (c.want == S::waiting) CHECK_FALSE(row->doubt_ms);
+    }
+    // Given twice it has one effect.
+    CHECK(world.write(message) == answers);
+    CHECK(world.count(kEvents) == events + (settled ? 1 : 0));
+  }
+}
+
+TEST_CASE("ledger_commands: a statement ends an unsettled job, one way or the other") {
+  for (const bool executed : {true, false}) {
+    CAPTURE(executed);
+    WriterWorld world;
+    world.submit();
+    data::PlanPage last = world.page({1});
+    last.range_done = true;
+    world.write(std::move(last));
+    const Intent intent = world.take_ready().front();
+    world.write(world.ended(intent, E::hold));
+    REQUIRE(world.job_state() == JobState::unsettled);
+    world.write(data::SettleByStatement{
+        .command = 7,
+        .words = "",
+        .rows = {
+            {.key = intent.key, .was_executed = executed, .amount_minor = {}, .reference = {}}}});
+    // Nobody would send what waits in a job that is over.
+    CHECK(world.state_of(intent) == (executed ? S::issued : S::failed));
+    CHECK(world.job_state() == JobState::done);
+  }
+}

@@ -130,6 +130,10 @@ void run_job(Life& life) {
   doubtful.from = S::in_doubt;
   doubtful.fresh = false;
   life.write(data::HoldRow{doubtful, "too old"});
+  life.write(data::SettleByStatement{
+      .command = 12,
+      .words = "statement",
+      .rows = {{.key = doubtful.key, .was_executed = true, .amount_minor = {}, .reference = {}}}});
 
   Intent single = sample_intent(20);
   single.single = true;
@@ -191,6 +195,8 @@ const Path kPaths[] = {
     {"UPDATE issuance SET state = ?1, last_event = ?2, attempts", {"SEARCH issuance " + kWholeKey}},
     {"DELETE FROM issuance_input", {"SEARCH issuance_input " + kPrefix, "SEARCH open " + kPrefix}},
     {"UPDATE issuance SET state = 4", {"SEARCH issuance " + kWholeKey}},
+    {"last_event,\n         job\n    FROM issuance", {"SEARCH issuance " + kWholeKey}},
+    {"UPDATE issuance SET last_event = ?1", {"SEARCH issuance " + kWholeKey}},
     {"state IN (0, 2)\n   LIMIT :rows_max",
      {"SEARCH issuance USING INDEX issuance_due (job=? AND next_at_ms>?)"}},
     {"state = :state AND (state = 4 OR state > 5)",
