@@ -126,6 +126,8 @@ void Control::carry_out(const store::CommandRow& command) {
     done = carry_out_test(command);
   } else if (command.kind == "settle") {
     done = carry_out_settle(command);
+  } else if (command.kind == "close") {
+    done = carry_out_close(command);
   } else {
     done = fail(Errc::invalid, "unknown command \"" + command.kind + "\"",
                 "vouchctl and vouchd are of different versions");
@@ -160,24 +162,44 @@ Result<void> Control::carry_out_submit(const store::CommandRow& command) {
     row = definitions_.job(command.job);
   }
   if (row == nullptr) return fail(Errc::not_found, "the submitted job is not in the store");
-  const store::CampaignRow* of = definitions_.campaign(row->campaign);
-  VOUCH_ASSERT(of != nullptr);  // a foreign key
+  return submit(*row, command.id);
+}
+
+Result<void> Control::resubmit_lost_jobs() {
+  VOUCH_TRY(const auto jobs, control_.jobs());
+  for (const store::JobRow& row : jobs) {
+    if (row.instance != instance_) continue;
+    VOUCH_TRY(const bool known, reader_.has_job(row.id));
+    if (known) continue;
+    const std::string id = format_id(ObjectKind::job, row.id);
+    if (const auto again = submit(row, 0); !again) {
+      log::warn("a job that the older ledger does not know is not submitted again",
+                {{"job", id}, {"why", again.error().message}});
+    } else {
+      log::warn("a job that the older ledger does not know is submitted again", {{"job", id}});
+    }
+  }
+  return {};
+}
+
+Result<void> Control::submit(const store::JobRow& row, std::int64_t command) {
+  VOUCH_ASSERT(definitions_.campaign(row.campaign) != nullptr);  // a foreign key
   VOUCH_TRY(const plan::Campaign version,
-            control_.campaign_version(row->campaign, row->campaign_version));
-  VOUCH_CHECK(check_uncertain(version, row->options.accept_uncertain));
+            control_.campaign_version(row.campaign, row.campaign_version));
+  VOUCH_CHECK(check_uncertain(version, row.options.accept_uncertain));
   data::SubmitJob submit{
-      .command = command.id,
-      .id = row->id,
-      .campaign = row->campaign,
+      .command = command,
+      .id = row.id,
+      .campaign = row.campaign,
       .kind = data::JobKind::rerun,
       .ranges = 1,
       .rows_accepted = 0,
       .items = 1,
-      .pilot = row->options.pilot,
-      .start_later = row->options.start_at.has_value() || version.not_before.has_value(),
-      .rerun_of = row->rerun_of};
-  if (row->rerun_of == 0) {
-    const store::ListRow* list = definitions_.list(row->list);
+      .pilot = row.options.pilot,
+      .start_later = row.options.start_at.has_value() || version.not_before.has_value(),
+      .rerun_of = row.rerun_of};
+  if (row.rerun_of == 0) {
+    const store::ListRow* list = definitions_.list(row.list);
     if (list == nullptr) return fail(Errc::not_found, "the job's list is not in the store");
     VOUCH_TRY(store::SealedList sealed, store::SealedList::open(paths_.list_file(list->digest)));
     VOUCH_TRY(const auto ranges, sealed.ranges());
@@ -291,6 +313,18 @@ Result<void> Control::carry_out_settle(const store::CommandRow& command) {
                             .reference = reference.value_or("")});
   }
   parts_.writer.push(std::move(message));
+  return {};
+}
+
+// {"issued":n}: as many rows as the latest statements have of it.
+Result<void> Control::carry_out_close(const store::CommandRow& command) {
+  VOUCH_TRY(const Json json, parse_json(command.arguments_json));
+  VOUCH_TRY(JsonReader reader, JsonReader::object(json, ""));
+  VOUCH_TRY(const std::int64_t issued, reader.integer("issued", 0, INT64_MAX));
+  parts_.writer.push(data::CloseJob{.command = command.id,
+                                    .id = command.job,
+                                    .issued = issued,
+                                    .words = "balanced, by " + command.operator_name});
   return {};
 }
 

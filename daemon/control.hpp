@@ -49,6 +49,8 @@ class Control {
 
   // The first snapshot; before the threads start.
   [[nodiscard]] Result<void> begin();
+  // An older ledger may not have heard of jobs that were submitted: they are submitted again.
+  [[nodiscard]] Result<void> resubmit_lost_jobs();
   Instant run_once(Instant now);
   // Read definitions and secrets again at the next round (SIGHUP).
   void reload() { reload_ = true; }
@@ -58,6 +60,7 @@ class Control {
   [[nodiscard]] Result<void> refresh(bool force);
   [[nodiscard]] Result<void> take_commands();
   void carry_out(const store::CommandRow& command);
+  [[nodiscard]] Result<void> submit(const store::JobRow& row, std::int64_t command);
   [[nodiscard]] Result<void> check_uncertain(const plan::Campaign& campaign, bool accepted) const;
   [[nodiscard]] Result<void> carry_out_submit(const store::CommandRow& command);
   [[nodiscard]] Result<void> carry_out_change(const store::CommandRow& command,
@@ -65,6 +68,7 @@ class Control {
   [[nodiscard]] Result<void> carry_out_single(const store::CommandRow& command);
   [[nodiscard]] Result<void> carry_out_test(const store::CommandRow& command);
   [[nodiscard]] Result<void> carry_out_settle(const store::CommandRow& command);
+  [[nodiscard]] Result<void> carry_out_close(const store::CommandRow& command);
   void refuse(const store::CommandRow& command, const Error& error);
   [[nodiscard]] Result<void> write_answers();
   [[nodiscard]] Result<void> anchor(Instant now);

@@ -11,6 +11,7 @@
 #include "common/json.hpp"
 #include "common/log.hpp"
 #include "common/text.hpp"
+#include "daemon/data/older_ledger.hpp"
 
 namespace vouch::daemon {
 namespace {
@@ -42,6 +43,21 @@ tl::unexpected<Error> no_listener(const Config& config, Error error) {
   return within("admin-listen " + config.admin_listen, std::move(error));
 }
 
+Result<void> go_on_with_older(store::Database& ledger, store::ControlStore& control, WallTime now,
+                              const Error& why) {
+  VOUCH_TRY(const auto campaigns, control.campaigns());
+  std::vector<ObjectId> ids;
+  for (const store::CampaignRow& campaign : campaigns) ids.push_back(campaign.id);
+  VOUCH_TRY(const auto last, data::last_event_time(ledger));
+  // An empty one knows nothing since the first job.
+  VOUCH_TRY(const auto jobs, control.jobs());
+  const WallTime since = last ? *last : jobs.empty() ? now : jobs.front().submitted;
+  VOUCH_TRY(const std::int64_t rows, data::accept_older_ledger(ledger, ids, since, now));
+  log::warn("going on with an older ledger, as asked: what it does not know is in doubt",
+            {{"why", why.message}, {"since", format_time_utc(since)}, {"rows", rows}});
+  return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Daemon>> Daemon::open(const Config& config, const Clock& clock,
@@ -58,17 +74,20 @@ Result<std::unique_ptr<Daemon>> Daemon::open(const Config& config, const Clock& 
   VOUCH_TRY(store::Database for_control, data::open_ledger_reader(path));
   data::LedgerReader reader{std::move(for_control)};
 
+  bool is_older = false;
   VOUCH_TRY(const auto anchor, data::read_anchor(config.anchor_file));
   VOUCH_TRY(const std::int64_t last, reader.last_event());
   if (auto whole = data::check_anchor(anchor, id, last); !whole) {
     if (!config.accept_older_ledger) return tl::unexpected<Error>(whole.error());
-    log::warn("going on with an older ledger, as asked", {{"why", whole.error().message}});
+    VOUCH_CHECK(go_on_with_older(ledger, control, clock.wall_now(), whole.error()));
+    is_older = true;
   }
   std::unique_ptr<Daemon> daemon{new Daemon(
       config, clock, random,
       Opened{std::move(lock), std::move(ledger), data::LedgerReader{std::move(for_intake)},
              std::move(reader), std::move(control), id})};
   VOUCH_CHECK(daemon->begin(config));
+  if (is_older) VOUCH_CHECK(daemon->control_->resubmit_lost_jobs());
   return daemon;
 }
 

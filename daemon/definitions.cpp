@@ -261,6 +261,7 @@ std::shared_ptr<const data::Snapshot> Definitions::snapshot(
     now.ranges_planned = record.ranges_planned;
     now.pilot_left = record.pilot_left;
     now.settle_by_repeat = record.settle_by_repeat;
+    now.restored_at = record.restored_at;
     now.finish_by = earlier(now.finish_by, now.campaign->not_after);
     now.blocked = blocked(now, row);
     if (of->state == "ended") now.ended = "the campaign has ended";

@@ -11,8 +11,8 @@ namespace {
 constexpr std::string_view kInsert = R"sql(
   INSERT INTO issuance (campaign, recipient_key, occurrence, item, state, round, job, range,
                         campaign_version, downstream_version, amount_minor, call_digest,
-                        intent_ms, next_at_ms)
-  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+                        intent_ms, next_at_ms, doubt_ms)
+  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
 )sql";
 
 // A page of a new campaign, the usual case, is shown to be new by one look.
@@ -103,8 +103,8 @@ constexpr std::string_view kEndRow = R"sql(
    WHERE campaign = ?3 AND recipient_key = ?4 AND occurrence = ?5 AND item = ?6
 )sql";
 constexpr std::string_view kRerunRow = R"sql(
-  UPDATE issuance SET state = 0, round = ?1, job = ?2, last_event = ?3, next_at_ms = ?4,
-                      attempts = 0, strikes = 0, doubt_ms = NULL
+  UPDATE issuance SET state = ?9, round = ?1, job = ?2, last_event = ?3, next_at_ms = ?4,
+                      attempts = 0, strikes = 0, doubt_ms = ?10
    WHERE campaign = ?5 AND recipient_key = ?6 AND occurrence = ?7 AND item = ?8
 )sql";
 
@@ -133,6 +133,16 @@ constexpr std::string_view kRecoverRow = R"sql(
   UPDATE issuance SET state = 3, last_event = ?1, doubt_ms = ifnull(doubt_ms, intent_ms),
                       next_at_ms = ?2
    WHERE campaign = ?3 AND recipient_key = ?4 AND occurrence = ?5 AND item = ?6 AND state = 1
+)sql";
+
+// What a ledger that is an older copy held for certain, it holds for certain no more.
+constexpr std::string_view kDoubtOpenRows = R"sql(
+  UPDATE issuance SET state = 3, doubt_ms = ifnull(doubt_ms, :since_ms), next_at_ms = :now_ms
+   WHERE job = :job AND next_at_ms IS NOT NULL AND state IN (0, 2)
+)sql";
+constexpr std::string_view kDoubtInRanges = R"sql(
+  UPDATE job_range SET in_doubt = in_doubt + planned + waiting, planned = 0, waiting = 0
+   WHERE job = :job
 )sql";
 
 // What the rarer changes need of a row.
@@ -233,11 +243,14 @@ Result<void> IssuanceLedger::insert(const Intent& intent, IssuanceState state, W
     row.bind(11, nullptr);
   }
   row.bind(12, store::as_blob(intent.call_digest)).bind(13, to_ms(now));
-  if (intent.single) {
+  if (state == IssuanceState::in_doubt) {
+    row.bind(14, to_ms(now));
+  } else if (intent.single) {
     row.bind(14, kInFlightMs);
   } else {
     row.bind(14, nullptr);
   }
+  bind_time(row, 15, intent.doubt_since);
   VOUCH_CHECK(row.run());
   jobs_.move(intent.job_number, intent.range, std::nullopt, state, intent.amount_minor);
   return {};
@@ -270,6 +283,7 @@ Result<void> IssuanceLedger::plan(PlanPage& page, WallTime now) {
     }
     for (; i < end; ++i) {
       page.intents[i].intent_at = now;
+      page.intents[i].doubt_since = page.doubt_since;
       VOUCH_CHECK(insert(page.intents[i], page.state, now));
       if (!all_new) kept.push_back(std::move(page.intents[i]));
     }
@@ -288,7 +302,7 @@ Result<void> IssuanceLedger::plan(PlanPage& page, WallTime now) {
 }
 
 Result<bool> IssuanceLedger::plan_single(std::vector<Intent>& intents, std::string_view input,
-                                         WallTime now) {
+                                         std::optional<WallTime> doubt_since, WallTime now) {
   VOUCH_ASSERT(!intents.empty());
   VOUCH_TRY(const bool is_new, recipient_is_new(intents.front()));
   if (!is_new) return false;
@@ -302,7 +316,9 @@ Result<bool> IssuanceLedger::plan_single(std::vector<Intent>& intents, std::stri
   for (Intent& intent : intents) {
     VOUCH_ASSERT(intent.single);
     intent.intent_at = now;
-    VOUCH_CHECK(insert(intent, IssuanceState::sending, now));
+    intent.doubt_since = doubt_since;
+    VOUCH_CHECK(
+        insert(intent, doubt_since ? IssuanceState::in_doubt : IssuanceState::sending, now));
     intent.fresh = false;  // recovery finds it by its date, not by its range
   }
   jobs_.add_planned(first.job_number, first.range, {.rows = 1});
@@ -468,25 +484,40 @@ Result<int> IssuanceLedger::end_open_rows(std::int64_t job, IssuanceState to, in
   return static_cast<int>(rows.size());
 }
 
+Result<std::int64_t> IssuanceLedger::doubt_open_rows(std::int64_t job, WallTime since,
+                                                     WallTime now) {
+  VOUCH_CHECK(database_.prepared(kDoubtOpenRows)
+                  .bind(":job", job)
+                  .bind(":since_ms", since)
+                  .bind(":now_ms", now)
+                  .run());
+  const std::int64_t rows = database_.changes();
+  VOUCH_CHECK(database_.prepared(kDoubtInRanges).bind(":job", job).run());
+  return rows;
+}
+
 Result<int> IssuanceLedger::rerun(std::int64_t to_job, std::int64_t from_job, IssuanceState state,
-                                  int rows_max, WallTime now) {
+                                  int rows_max, std::optional<WallTime> doubt_since, WallTime now) {
   VOUCH_ASSERT(is_final(state) && state != IssuanceState::issued);
   store::Statement& select = database_.prepared(kUnissued);
   select.bind(":job", from_job).bind(":state", static_cast<std::int64_t>(state));
   select.bind(":rows_max", std::int64_t{rows_max});
   VOUCH_TRY(const std::vector<Row> rows, read_rows(select));
   for (const Row& row : rows) {
+    const IssuanceState to = doubt_since ? IssuanceState::in_doubt : IssuanceState::planned;
     VOUCH_TRY(const std::int64_t seq,
-              events_.append(event_of(row, EventKind::rerun, to_job, IssuanceState::planned), now));
+              events_.append(event_of(row, EventKind::rerun, to_job, to), now));
     // A downstream repeats the refusal it has stored: only a new request id can be granted.
     const std::int64_t round = row.round + (state == IssuanceState::declined ? 1 : 0);
     VOUCH_ASSERT(round < 256);
     store::Statement& update = database_.prepared(kRerunRow);
     update.bind(1, round).bind(2, to_job).bind(3, seq).bind(4, to_ms(now));
     bind_key(update, 5, row.campaign, row.key);
+    update.bind(9, static_cast<std::int64_t>(to));
+    bind_time(update, 10, doubt_since);
     VOUCH_CHECK(update.run());
     jobs_.move_away(from_job, row.range, state);
-    jobs_.move(to_job, row.range, std::nullopt, IssuanceState::planned, row.amount_minor);
+    jobs_.move(to_job, row.range, std::nullopt, to, row.amount_minor);
     jobs_.add_planned(to_job, row.range, {.rows = 1});
   }
   return static_cast<int>(rows.size());

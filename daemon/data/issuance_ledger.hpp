@@ -35,8 +35,10 @@ struct PlanPage {
   std::optional<RecipientKey> planned_from;  // the first of them
   std::string planned_to;  // cursor behind the last of them (store::RowKey::to_bytes)
   bool range_done = false;
-  IssuanceState state = IssuanceState::sending;  // or expired, when finish_by has passed
-  std::vector<Intent> intents;                   // ascending by recipient, then item
+  // Or expired, when finish_by has passed; or in_doubt, when the ledger is an older copy.
+  IssuanceState state = IssuanceState::sending;
+  std::optional<WallTime> doubt_since;  // with in_doubt
+  std::vector<Intent> intents;          // ascending by recipient, then item
 };
 
 // A query whose end nobody has recorded so long after its timeout is forgotten.
@@ -52,8 +54,9 @@ class IssuanceLedger {
   [[nodiscard]] Result<void> plan(PlanPage& page, WallTime now);
 
   // A single issuance with the input it came with.  False when the recipient was planned before.
+  // With `doubt_since` it is born in doubt: an older copy of the ledger cannot know.
   [[nodiscard]] Result<bool> plan_single(std::vector<Intent>& intents, std::string_view input,
-                                         WallTime now);
+                                         std::optional<WallTime> doubt_since, WallTime now);
 
   // planned, waiting or in_doubt -> sending.  False when it is no longer in `intent.from`.
   [[nodiscard]] Result<bool> send_again(Intent& intent, WallTime now);
@@ -88,8 +91,14 @@ class IssuanceLedger {
 
   // Moves final issuances of `from_job` in `state` to the job `to_job` as planned, at most
   // `rows_max`; a declined one starts its next round.  Returns how many.
+  // With `doubt_since` as in_doubt.
   [[nodiscard]] Result<int> rerun(std::int64_t to_job, std::int64_t from_job, IssuanceState state,
-                                  int rows_max, WallTime now);
+                                  int rows_max, std::optional<WallTime> doubt_since, WallTime now);
+
+  // The ledger is an older copy: what was planned or waiting in it may have been executed since.
+  // Returns how many rows are in doubt for it.
+  [[nodiscard]] Result<std::int64_t> doubt_open_rows(std::int64_t job, WallTime since,
+                                                     WallTime now);
 
   // After a stop of any kind: every row of the job that is still `sending` may have been executed
   // and becomes in_doubt.  Returns how many.

@@ -8,13 +8,15 @@ namespace {
 constexpr std::string_view kOpenJobs = R"sql(
   SELECT number, id, campaign, kind, state, pause_reason, pause_detail, ranges, start_range,
          ranges_planned, rows_accepted, items, pilot_left, settle_by_repeat,
-         started_ms IS NOT NULL
+         started_ms IS NOT NULL,
+         (SELECT restored_ms FROM campaign WHERE campaign.number = job.campaign)
     FROM job WHERE state NOT IN (4, 6, 7) ORDER BY number
 )sql";
 constexpr std::string_view kJobById = R"sql(
   SELECT number, id, campaign, kind, state, pause_reason, pause_detail, ranges, start_range,
          ranges_planned, rows_accepted, items, pilot_left, settle_by_repeat,
-         started_ms IS NOT NULL
+         started_ms IS NOT NULL,
+         (SELECT restored_ms FROM campaign WHERE campaign.number = job.campaign)
     FROM job WHERE id = :id
 )sql";
 constexpr std::string_view kJobSums = R"sql(
@@ -38,10 +40,17 @@ constexpr std::string_view kSetState = R"sql(
   UPDATE job SET state = :state, pause_reason = :pause_reason, pause_detail = :pause_detail,
                  started_ms = CASE WHEN :state = 1 THEN ifnull(started_ms, :now_ms)
                                    ELSE started_ms END,
-                 ended_ms = CASE WHEN :state IN (4, 5, 6, 7) THEN :now_ms ELSE NULL END
+                 ended_ms = CASE WHEN :state IN (4, 5, 6) THEN :now_ms
+                                 WHEN :state = 7 THEN ifnull(ended_ms, :now_ms) END
    WHERE number = :number
 )sql";
 constexpr std::string_view kCampaignNumber = "SELECT number FROM campaign WHERE id = :id";
+constexpr std::string_view kCampaignRestored =
+    "SELECT restored_ms FROM campaign WHERE number = :number";
+constexpr std::string_view kRestoreCampaign = R"sql(
+  UPDATE campaign SET restored_ms = min(ifnull(restored_ms, :since_ms), :since_ms)
+   WHERE number = :number
+)sql";
 constexpr std::string_view kInsertCampaign =
     "INSERT INTO campaign (id) VALUES (:id) RETURNING number";
 
@@ -96,6 +105,7 @@ JobRecord read_job(const store::Statement& row) {
   job.pilot_left = row.integer_or_null(12);
   job.settle_by_repeat = row.integer(13) != 0;
   job.has_started = row.integer(14) != 0;
+  if (!row.is_null(15)) job.restored_at = row.wall(15);
   return job;
 }
 
@@ -168,6 +178,28 @@ Result<std::int64_t> JobBook::campaign_number(ObjectId campaign) {
   return number;
 }
 
+Result<std::optional<WallTime>> JobBook::restored_at(std::int64_t campaign) {
+  store::Statement& select = database_.prepared(kCampaignRestored);
+  select.bind(":number", campaign);
+  VOUCH_TRY(const bool found, select.step());
+  std::optional<WallTime> since;
+  if (found && !select.is_null(0)) since = select.wall(0);
+  select.reset();
+  return since;
+}
+
+Result<void> JobBook::restore_campaign(std::int64_t campaign, WallTime since) {
+  for (auto& [number, job] : jobs_) {
+    if (job.campaign_number == campaign) {
+      job.restored_at = std::min(job.restored_at.value_or(since), since);
+    }
+  }
+  return database_.prepared(kRestoreCampaign)
+      .bind(":number", campaign)
+      .bind(":since_ms", since)
+      .run();
+}
+
 std::vector<std::int64_t> JobBook::open_numbers() const {
   std::vector<std::int64_t> numbers;
   for (const auto& [number, job] : jobs_) numbers.push_back(number);
@@ -196,6 +228,17 @@ Result<std::optional<JobRecord>> JobBook::any(ObjectId id) {
   return std::optional<JobRecord>{std::move(job)};
 }
 
+Result<StateCounts> JobBook::totals(std::int64_t number) {
+  store::Statement& sums = database_.prepared(kJobSums);
+  sums.bind(":job", number);
+  VOUCH_TRY(const bool row, sums.step());
+  VOUCH_ASSERT(row);
+  StateCounts counts{};
+  for (std::size_t i = 0; i < counts.size(); ++i) counts[i] = sums.integer(static_cast<int>(i));
+  sums.reset();
+  return counts;
+}
+
 Result<JobRecord*> JobBook::create(JobRecord record, WallTime now) {
   store::Statement& insert = database_.prepared(kInsertJob);
   insert.bind(":id", static_cast<std::int64_t>(record.id))
@@ -212,6 +255,7 @@ Result<JobRecord*> JobBook::create(JobRecord record, WallTime now) {
   VOUCH_ASSERT(row);
   record.number = insert.integer(0);
   VOUCH_CHECK(insert.run());
+  VOUCH_TRY(record.restored_at, restored_at(record.campaign_number));
   const JobState wanted = std::exchange(record.state, JobState::scheduled);
   JobRecord& job = jobs_.emplace(record.number, std::move(record)).first->second;
   job.changed = true;  // a job without rows is done at once

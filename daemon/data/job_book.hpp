@@ -45,7 +45,8 @@ struct JobRecord {
   std::optional<std::int64_t> pilot_left;
   bool settle_by_repeat = false;
   bool has_started = false;
-  bool cancel_asked = false;  // in memory: it is over as `cancelled`, not as `done`
+  std::optional<WallTime> restored_at;  // of its campaign: see restore_campaign()
+  bool cancel_asked = false;            // in memory: it is over as `cancelled`, not as `done`
   StateCounts by_state{};
   bool changed = false;
 
@@ -76,12 +77,18 @@ class JobBook {
   [[nodiscard]] Result<void> load();
 
   [[nodiscard]] Result<std::int64_t> campaign_number(ObjectId campaign);
+  // This ledger is an older copy and knows nothing of the campaign since then: whatever it plans
+  // may have been executed already.  Holds for ever.
+  [[nodiscard]] Result<void> restore_campaign(std::int64_t campaign, WallTime since);
+  [[nodiscard]] Result<std::optional<WallTime>> restored_at(std::int64_t campaign);
   [[nodiscard]] std::vector<std::int64_t> open_numbers() const;
   // Null when there is none, or it is over.
   [[nodiscard]] JobRecord* find(std::int64_t number);
   [[nodiscard]] JobRecord* find_id(ObjectId id);
   // Also those that are over; nothing when the ledger has never seen it.
   [[nodiscard]] Result<std::optional<JobRecord>> any(ObjectId id);
+  // The issuances of any job by state, as far as they are written.
+  [[nodiscard]] Result<StateCounts> totals(std::int64_t number);
   // `record.number` is given here.
   [[nodiscard]] Result<JobRecord*> create(JobRecord record, WallTime now);
   // Writes the change of state and an event with `words`.

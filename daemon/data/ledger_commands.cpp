@@ -133,8 +133,8 @@ Result<void> LedgerWriter::apply(GatherRerun& message) {
   VOUCH_ASSERT(source.has_value());
   int gathered = 0;
   for (const IssuanceState state : message.states) {
-    VOUCH_TRY(const int rows,
-              ledger_.rerun(job->number, source->number, state, kEndRowsPage - gathered, now_));
+    VOUCH_TRY(const int rows, ledger_.rerun(job->number, source->number, state,
+                                            kEndRowsPage - gathered, job->restored_at, now_));
     gathered += rows;
     if (gathered == kEndRowsPage) break;
   }
@@ -170,10 +170,13 @@ Result<void> LedgerWriter::apply(IssueSingle& message) {
     ready_.hand_over(before, owner_of(intent), 1);
     ids.push_back("\"" + intent.request_id + "\"");
   }
-  VOUCH_TRY(const bool is_new, ledger_.plan_single(message.intents, message.input, now_));
+  VOUCH_TRY(const bool is_new,
+            ledger_.plan_single(message.intents, message.input, job->restored_at, now_));
   if (is_new) {
     ++job->rows_accepted;
     job->changed = true;
+  }
+  if (is_new && !job->restored_at) {
     for (Intent& intent : message.intents) started_.push_back(std::move(intent));
   } else {
     drop(message.intents);
@@ -203,6 +206,32 @@ Result<void> LedgerWriter::apply(SettleByStatement& message) {
   rows_since_checkpoint_ += 2 * settled;
   return answer(message.command, R"({"ok":true,"settled":)" + std::to_string(settled) +
                                      R"(,"passed_over":[)" + join(passed_over, ",") + "]}");
+}
+
+Result<void> LedgerWriter::apply(CloseJob& message) {
+  VOUCH_TRY(const bool known, already_applied(message.command));
+  if (known) return {};
+  VOUCH_TRY(auto job, jobs_.any(message.id));
+  if (!job) return answer(message.command, refusal(Errc::not_found, "no such job", ""));
+  if (job->state == JobState::closed) {
+    return answer(message.command, ok_answer("state", name_of(job->state)));
+  }
+  if (job->state != JobState::done && job->state != JobState::cancelled) {
+    return answer(message.command,
+                  refusal(Errc::conflict, "the job is not over", "see `vouchctl job show`"));
+  }
+  VOUCH_TRY(const StateCounts counts, jobs_.totals(job->number));
+  std::int64_t open = 0;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    if (!is_final(static_cast<IssuanceState>(i))) open += counts[i];
+  }
+  const bool same = counts[static_cast<std::size_t>(IssuanceState::issued)] == message.issued;
+  if (open > 0 || !same) {
+    return answer(message.command, refusal(Errc::conflict, "the job has changed since",
+                                           "reconcile it again: vouchctl reconcile"));
+  }
+  VOUCH_CHECK(jobs_.set_state(*job, JobState::closed, PauseReason::none, message.words, now_));
+  return answer(message.command, ok_answer("state", name_of(JobState::closed)));
 }
 
 Result<void> LedgerWriter::apply(Note& message) {

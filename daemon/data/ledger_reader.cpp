@@ -5,6 +5,7 @@ namespace {
 
 constexpr std::string_view kLastEvent = "SELECT ifnull(max(seq), 0) FROM event";
 constexpr std::string_view kJobState = "SELECT state FROM job WHERE number = :job";
+constexpr std::string_view kHasJob = "SELECT 1 FROM job WHERE id = :id";
 constexpr std::string_view kRanges =
     "SELECT range, planned_to, planned_all FROM job_range WHERE job = :job";
 // By the index issuance_due, which holds the item too.
@@ -109,6 +110,13 @@ Result<std::int64_t> LedgerReader::last_event() {
   VOUCH_TRY(const auto last, first(database_.prepared(kLastEvent),
                                    [](const store::Statement& row) { return row.integer(0); }));
   return last.value_or(0);
+}
+
+Result<bool> LedgerReader::has_job(ObjectId id) {
+  VOUCH_TRY(const auto found,
+            first(database_.prepared(kHasJob).bind(":id", static_cast<std::int64_t>(id)),
+                  [](const store::Statement& row) { return row.integer(0); }));
+  return found.has_value();
 }
 
 Result<JobState> LedgerReader::job_state(std::int64_t job) {

@@ -69,6 +69,7 @@ class LedgerReader {
   [[nodiscard]] Result<std::vector<JobRecord>> open_jobs();
   [[nodiscard]] Result<StateCounts> totals(std::int64_t job) { return read_totals(database_, job); }
   [[nodiscard]] Result<std::int64_t> last_event();
+  [[nodiscard]] Result<bool> has_job(ObjectId id);
   [[nodiscard]] Result<JobState> job_state(std::int64_t job);
   [[nodiscard]] Result<std::optional<std::string>> applied(std::int64_t command);
   [[nodiscard]] Result<std::map<std::int32_t, RangeCursor>> ranges(std::int64_t job);

@@ -65,6 +65,7 @@ struct JobNow {
   std::optional<WallTime> start_at;
   std::optional<WallTime> finish_by;  // its own or the end of the campaign's window
   bool settle_by_repeat = false;
+  std::optional<WallTime> restored_at;  // fresh rows may have been executed since: born in doubt
   ObjectId rerun_of = 0;
   std::vector<IssuanceState> rerun_states;
   std::string blocked;  // why no call at all may start: "downstream coupons is paused"

@@ -375,6 +375,10 @@ Instant Engine::next_due(Instant now) const {
   if (draining_.load(std::memory_order_acquire) || !health_.store_ok()) return due;
   for (const auto& [id, lane] : lanes_) {
     // What has no room waits for an answer, not for a time.
+    if (lane.has_queries() && lane.in_flight < lane.window()) {
+      due = std::min(due, std::max({lane.pacer.ready_at(now), lane.query_pacer.ready_at(now),
+                                    lane.breaker.ready_at(now)}));
+    }
     const int room = lane.has_singles() ? lane.window() : lane.bulk_window();
     if (lane.empty() || lane.in_flight >= room || in_flight_ >= settings_.calls_max) continue;
     due = std::min(due, std::max({lane.pacer.ready_at(now), lane.breaker.ready_at(now),

@@ -97,8 +97,10 @@ Result<bool> Intake::work(const JobNow& job, Plan& plan, Instant now) {
   VOUCH_TRY(const bool sent, send_due(job, plan, now, false));
   active = active || sent;
   if (job.kind == JobKind::list && plan.range >= 0 && (late || job.may_start())) {
-    VOUCH_TRY(const bool planned,
-              plan_page(job, plan, late ? IssuanceState::expired : IssuanceState::sending));
+    const IssuanceState born = job.restored_at ? IssuanceState::in_doubt
+                               : late          ? IssuanceState::expired
+                                               : IssuanceState::sending;
+    VOUCH_TRY(const bool planned, plan_page(job, plan, born));
     active = active || planned;
   }
   return active;
@@ -383,6 +385,7 @@ Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState stat
                          .planned_to = {},
                          .range_done = page.size() < static_cast<std::size_t>(rows),
                          .state = state,
+                         .doubt_since = job.restored_at,
                          .intents = {}};
   message.intents.reserve(page.size() * job.items_count());
   for (const store::SealedRow& row : page) {
@@ -390,7 +393,8 @@ Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState stat
                               .occurrence = occurrence_of(job, row.occurrence),
                               .recipient_id = row.recipient_id,
                               .amounts = row.amounts};
-    plan.maker->make_fresh(job, *snapshot_, recipient, plan.range, sending, message.intents);
+    const bool called = state != IssuanceState::expired;
+    plan.maker->make_fresh(job, *snapshot_, recipient, plan.range, called, message.intents);
   }
   if (sending) {
     data::ReadyRows reserved;

@@ -15,7 +15,10 @@ CREATE TABLE ledger_meta (
 -- Random ids of the control store, mapped to small numbers that rows can carry cheaply.
 CREATE TABLE campaign (
   number INTEGER PRIMARY KEY,
-  id     INTEGER NOT NULL UNIQUE          -- 40 random bits, written as cmp_...
+  id     INTEGER NOT NULL UNIQUE,         -- 40 random bits, written as cmp_...
+  -- This ledger is an older copy, accepted as such: what it does not know of the campaign since
+  -- then may have been executed.
+  restored_ms INTEGER
 ) STRICT;
 
 CREATE TABLE job (

@@ -376,7 +376,8 @@ TEST_CASE(
     }();
     const Intent waiting = world.row_in(recipient++, S::waiting);
     const Intent planned = world.row_in(recipient++, S::failed);
-    CHECK(world.step([&] { return world.ledger.rerun(2, 1, S::failed, 10, world.now()); }) == 2);
+    CHECK(world.step([&] { return world.ledger.rerun(2, 1, S::failed, 10, {}, world.now()); }) ==
+          2);
     others.pop_back();  // the other failed one is planned now, too
     const std::int64_t minor = world.count(kIssuedMinor);
 
@@ -409,7 +410,7 @@ TEST_CASE("issuance_ledger: a rerun takes rows over as planned; only a refusal g
     const auto before = world.row_of(intent);
     const auto untouched = world.row_of(issued);
     world.clock.advance(1h);
-    CHECK(world.step([&] { return world.ledger.rerun(2, 1, state, 10, world.now()); }) == 1);
+    CHECK(world.step([&] { return world.ledger.rerun(2, 1, state, 10, {}, world.now()); }) == 1);
     const auto row = world.row_of(intent);
     CHECK(row->state == S::planned);
     CHECK(row->round == (state == S::declined ? 1 : 0));
@@ -447,7 +448,7 @@ TEST_CASE("issuance_ledger: a rerun begins without the counters and the doubt of
   refused.doubt_since = intent.doubt_since;
   world.settle(refused);
   REQUIRE(world.row_of(intent)->doubt_ms);
-  CHECK(world.step([&] { return world.ledger.rerun(2, 1, S::declined, 1, world.now()); }) == 1);
+  CHECK(world.step([&] { return world.ledger.rerun(2, 1, S::declined, 1, {}, world.now()); }) == 1);
   CHECK(world.row_of(intent)->attempts == 0);
   CHECK(world.row_of(intent)->strikes == 0);
   CHECK_FALSE(world.row_of(intent)->doubt_ms);
@@ -457,9 +458,9 @@ TEST_CASE("issuance_ledger: a rerun takes no more rows than asked for, and no ot
   World world;
   for (int i = 1; i <= 5; ++i) world.row_in(i, S::declined);
   for (int i = 6; i <= 7; ++i) world.row_in(i, S::failed);
-  CHECK(world.step([&] { return world.ledger.rerun(2, 1, S::declined, 3, world.now()); }) == 3);
-  CHECK(world.step([&] { return world.ledger.rerun(2, 1, S::declined, 3, world.now()); }) == 2);
-  CHECK(world.step([&] { return world.ledger.rerun(2, 1, S::expired, 3, world.now()); }) == 0);
+  CHECK(world.step([&] { return world.ledger.rerun(2, 1, S::declined, 3, {}, world.now()); }) == 3);
+  CHECK(world.step([&] { return world.ledger.rerun(2, 1, S::declined, 3, {}, world.now()); }) == 2);
+  CHECK(world.step([&] { return world.ledger.rerun(2, 1, S::expired, 3, {}, world.now()); }) == 0);
   CHECK(world.count(kMoved) == 5);
 }
 
@@ -473,7 +474,7 @@ TEST_CASE("issuance_ledger: after a stop every row that was sending is in doubt,
   Intent doubted = world.row_in(6, S::in_doubt);
   std::vector<Intent> single = {sample_intent(7)};
   single[0].single = true;
-  REQUIRE(world.step([&] { return world.ledger.plan_single(single, "{}", world.now()); }));
+  REQUIRE(world.step([&] { return world.ledger.plan_single(single, "{}", {}, world.now()); }));
   world.clock.advance(10s);
   for (Intent* intent : {&resent, &doubted}) {
     REQUIRE(world.step([&] { return world.ledger.send_again(*intent, world.now()); }));
@@ -519,7 +520,8 @@ TEST_CASE("issuance_ledger: a single keeps its input until all of its items are 
   World world;
   std::vector<Intent> intents = {sample_intent(1), sample_intent(1, 1)};
   for (Intent& intent : intents) intent.single = true;
-  REQUIRE(world.step([&] { return world.ledger.plan_single(intents, R"({"a":1})", world.now()); }));
+  REQUIRE(
+      world.step([&] { return world.ledger.plan_single(intents, R"({"a":1})", {}, world.now()); }));
   for (const Intent& intent : intents) {
     CHECK(intent.intent_at == world.now());
     CHECK_FALSE(intent.fresh);
@@ -542,7 +544,7 @@ TEST_CASE("issuance_ledger: a single for whom a list has planned is refused, and
   world.plan(sample_page({1}));
   std::vector<Intent> single = {sample_intent(1, 1)};
   single[0].single = true;
-  CHECK_FALSE(world.step([&] { return world.ledger.plan_single(single, "{}", world.now()); }));
+  CHECK_FALSE(world.step([&] { return world.ledger.plan_single(single, "{}", {}, world.now()); }));
   CHECK(world.count(kInputs) == 0);
   CHECK(world.count(kRows) == 1);
   CHECK(world.count(kRowsPlanned) == 1);

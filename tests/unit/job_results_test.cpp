@@ -33,7 +33,7 @@ constexpr std::string_view kInsert = R"sql(
 )sql";
 
 constexpr const char* kJobs = R"sql(
-  INSERT INTO campaign VALUES (1, 0x1234567890);
+  INSERT INTO campaign (number, id) VALUES (1, 0x1234567890);
   INSERT INTO job (number, id, campaign, kind, state, ranges, start_range, rows_accepted, items,
                    submitted_ms)
     VALUES (1, 0x9876543210, 1, 0, 6, 1, 0, 5, 2, 900), (2, 0x1111111111, 1, 0, 6, 1, 0, 5, 2, 800),

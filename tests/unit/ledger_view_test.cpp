@@ -40,7 +40,7 @@ struct World {
     ledger->keep_wal_at_close();
     REQUIRE(migrate(*ledger, embedded::ledger_migrations, from_ms(1)));
     REQUIRE(ledger->exec(R"sql(
-      INSERT INTO campaign VALUES (1, 0x1234567890);
+      INSERT INTO campaign (number, id) VALUES (1, 0x1234567890);
       INSERT INTO job (number, id, campaign, kind, state, ranges, start_range, rows_accepted,
                        items, submitted_ms)
         VALUES (1, 0x9876543210, 1, 0, 1, 2, 0, 30, 2, 900);

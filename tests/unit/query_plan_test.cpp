@@ -203,7 +203,7 @@ const Path kPaths[] = {
      {"SEARCH issuance USING INDEX issuance_unissued (job=? AND state=?)"}},
     {"UPDATE issuance SET state = ?1, last_event = ?2, next_at_ms = NULL",
      {"SEARCH issuance " + kWholeKey}},
-    {"UPDATE issuance SET state = 0, round", {"SEARCH issuance " + kWholeKey}},
+    {"UPDATE issuance SET state = ?9, round", {"SEARCH issuance " + kWholeKey}},
     {"next_at_ms = 253402300799000 AND state = 1",
      {"SEARCH issuance USING INDEX issuance_due (job=? AND next_at_ms=?)"}},
     {"recipient_key BETWEEN planned_from AND planned_to",
