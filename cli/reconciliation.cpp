@@ -168,8 +168,8 @@ SortedLine unpack(const store::SortItem& item) {
 void add_member(SetDigest& digest, std::string_view request_id, std::int64_t amount,
                 std::string_view currency, std::string_view reference) {
   std::string member{request_id};
-  for (const std::string_view part :
-       {std::string_view{std::to_string(amount)}, currency, reference}) {
+  const std::string amount_text = std::to_string(amount);
+  for (const std::string_view part : {std::string_view{amount_text}, currency, reference}) {
     member += '\n';
     member += part;
   }
