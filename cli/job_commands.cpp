@@ -12,6 +12,7 @@ void add_job_commands(CommandLine& line) {
   add_job_changes(job);
   add_job_rerun(job);
   add_job_results(job);
+  add_job_close(job);
 }
 
 }  // namespace vouch::cli

@@ -18,6 +18,7 @@ void add_job_wait(Group& job);
 void add_job_changes(Group& job);  // update, limit, pause, resume, cancel
 void add_job_rerun(Group& job);
 void add_job_results(Group& job);
+void add_job_close(Group& job);
 
 inline constexpr const char* kJobHelp = "id or submit key of the job";
 

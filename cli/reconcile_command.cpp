@@ -10,6 +10,7 @@
 #include "cli/store_ledger_rows.hpp"
 #include "common/environment.hpp"
 #include "common/plan/zoned_time.hpp"
+#include "common/store/reconciliation_log.hpp"
 #include "common/text.hpp"
 
 namespace vouch::cli {
@@ -170,6 +171,40 @@ Result<int> status_of(const Reconciled& done) {
   return done.undecided() > 0 ? 9 : 0;
 }
 
+// Kept, so that `job close` can go by it.
+Result<void> record(Session& session, const Setting& setting, const Reconciled& done) {
+  const auto actor = session.actor();
+  if (!actor) {
+    session.out().note("this reconciliation is not recorded: " + actor.error().message);
+    return {};
+  }
+  store::ReconciliationRow row;
+  row.instance = setting.scope.instance;
+  row.downstream = done.downstream;
+  row.source = done.source;
+  row.scope = done.scope;
+  row.since = done.window.since;
+  row.until = done.window.until;
+  row.verdict = done.verdict();
+  row.lines = done.balance.statement_lines;
+  row.unowned = done.balance.ghosts_of_no_job;
+  row.digest = done.balance.ledger_digest.text();
+  std::vector<store::ReconciledJob> jobs;
+  for (const JobProof& proof : done.jobs) {
+    store::ReconciledJob& job = jobs.emplace_back();
+    job.job = proof.job;
+    const auto found = done.balance.jobs.find(proof.job);
+    if (found == done.balance.jobs.end()) continue;
+    const auto count = [&](Class c) { return found->second.by_class[static_cast<std::size_t>(c)]; };
+    job.matched = count(Class::match);
+    job.differences =
+        count(Class::lost) + count(Class::ghost) + count(Class::doubled) + count(Class::differs);
+    job.undecided =
+        count(Class::resolves) + count(Class::absent) + count(Class::open) + count(Class::early);
+  }
+  return store::record_reconciliation(*setting.control, *actor, row, jobs);
+}
+
 Result<std::int64_t> settle(Session& session, SettledRows& rows, Reconciled& done) {
   if (rows.size() == 0) return 0;
   if (!done.is_proved()) return fail(Errc::corrupt, "nothing was resolved");
@@ -226,6 +261,7 @@ Result<int> run(Session& session, const ReconcileLine& line) {
   if (settled) resolved = settle(session, *settled, done);
   done.resolved = resolved.value_or(0);
   VOUCH_CHECK(report.finish(done));
+  if (done.is_proved()) VOUCH_CHECK(record(session, setting, done));
   VOUCH_CHECK(print(session, done));
   tell_hints(session, done);
   if (!resolved) return tl::unexpected<Error>(resolved.error());

@@ -97,6 +97,15 @@ struct SettleByStatement {
 };
 inline constexpr std::size_t kStatementRowsMax = 500;
 
+// From the control thread: a job balances against its downstreams, by the statements that
+// vouchctl has compared; it is closed if nothing has changed since.
+struct CloseJob {
+  std::int64_t command = 0;
+  ObjectId id = 0;
+  std::int64_t issued = 0;  // rows that the statements have
+  std::string words;
+};
+
 // From any: a line for the history, and an answer when a command asked for it.
 struct Note {
   std::int64_t command = 0;
@@ -107,7 +116,7 @@ struct Note {
 
 using LedgerMessage =
     std::variant<PlanPage, SendAgain, HoldRow, AttemptsEnded, EndOpenRows, GatherRerun, SubmitJob,
-                 ChangeJob, IssueSingle, SettleByStatement, Note>;
+                 ChangeJob, IssueSingle, SettleByStatement, CloseJob, Note>;
 
 // A command's answer, durable with its effect; the control thread passes it on.
 struct CommandAnswer {

@@ -79,6 +79,7 @@ class LedgerWriter {
   [[nodiscard]] Result<void> apply(ChangeJob& message);
   [[nodiscard]] Result<void> apply(IssueSingle& message);
   [[nodiscard]] Result<void> apply(SettleByStatement& message);
+  [[nodiscard]] Result<void> apply(CloseJob& message);
   [[nodiscard]] Result<void> apply(Note& message);
   // Durable with the effect; passed on after the commit.
   [[nodiscard]] Result<void> answer(std::int64_t command, std::string text);

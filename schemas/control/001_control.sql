@@ -124,6 +124,33 @@ CREATE TABLE command (
 ) STRICT;
 CREATE INDEX command_open ON command (id) WHERE answered_ms IS NULL;
 
+-- A ledger compared with a downstream's statement.  A job is closed by the latest that covers it.
+CREATE TABLE reconciliation (
+  id            INTEGER PRIMARY KEY AUTOINCREMENT,
+  at_ms         INTEGER NOT NULL,
+  operator      TEXT    NOT NULL,
+  instance      TEXT    NOT NULL,
+  downstream    TEXT    NOT NULL,             -- by name
+  source        TEXT    NOT NULL,             -- the file's name, or the address that was asked
+  scope         TEXT    NOT NULL,             -- "job job_..."; empty: everything
+  since_ms      INTEGER,
+  until_ms      INTEGER NOT NULL,
+  verdict       TEXT    NOT NULL,             -- balanced, undecided, differences
+  lines         INTEGER NOT NULL,             -- of the statement
+  unowned       INTEGER NOT NULL,             -- ghosts that belong to no job
+  digest        TEXT    NOT NULL              -- of what matches, the same on both sides
+) STRICT;
+
+-- What it found of one job.
+CREATE TABLE reconciliation_job (
+  reconciliation INTEGER NOT NULL REFERENCES reconciliation (id),
+  job            INTEGER NOT NULL REFERENCES job (id),
+  matched        INTEGER NOT NULL,            -- also what the statement settled
+  differences    INTEGER NOT NULL,            -- lost, ghost, double, differs
+  undecided      INTEGER NOT NULL,            -- in doubt or held
+  PRIMARY KEY (job, reconciliation)
+) STRICT, WITHOUT ROWID;
+
 -- Who did what.  Each row's hash covers the one before: a changed or missing row shows.
 CREATE TABLE audit (
   seq      INTEGER PRIMARY KEY,

@@ -238,3 +238,43 @@ held() { ledger 'SELECT sum(held) FROM job_range'; }
   assert_equal "$count" "$(ledger 'SELECT sum(failed) FROM job_range')"
   judge
 }
+
+@test "close: only a job that balances with all its downstreams is closed" {
+  drained_shop 120
+  run -6 vouchctl job close shop-1
+  assert_contains "$output" "it was never reconciled with coupons"
+  # A statement that lacks a row, and one that ends too early.
+  sed 2d "$PLACE/statement.csv" >"$PLACE/short.csv"
+  run -3 vouchctl reconcile coupons --statement "$PLACE/short.csv" --margin 0s
+  run -6 vouchctl job close shop-1
+  assert_contains "$output" "found 1 difference"
+  run -0 vouchctl reconcile coupons --statement "$PLACE/short.csv" --cut-off now --margin 1h
+  run -6 vouchctl job close shop-1
+  assert_contains "$output" "the statements have 119 of its 120 issued rows"
+  # A rehearsal is not recorded.
+  run -0 reconcile --dry-run
+  run -6 vouchctl job close shop-1
+  run -0 reconcile --job shop-1
+  run -0 vouchctl job close shop-1 --dry-run
+  assert_equal done "$(vouchctl job show shop-1 -o json | jq -r .state)"
+  run -0 vouchctl job close shop-1
+  assert_equal closed "$(vouchctl job show shop-1 -o json | jq -r .state)"
+  run -0 vouchctl job close shop-1
+  run -6 vouchctl job cancel shop-1 --yes
+  run -0 vouchctl job wait shop-1 --timeout 10s
+  assert_contains "$(vouchctl log -o ndjson)" "closed: balanced, by"
+  # Closed it stays, after a restart too.
+  stop vouchd
+  start_vouchd
+  assert_equal closed "$(vouchctl job show shop-1 -o json | jq -r .state)"
+}
+
+@test "close: a job that was unsettled is closed when a statement has settled it" {
+  shop_with_held_rows 100 '{"kind":"lost","probability":0.1}'
+  run -6 vouchctl job close shop-1
+  assert_contains "$output" "in doubt or held"
+  run -0 vouchctl reconcile coupons --fetch --margin 0s --resolve
+  run -0 vouchctl job close shop-1 -o json
+  assert_equal closed "$(json .state)"
+  judge
+}
