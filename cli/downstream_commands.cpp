@@ -1,6 +1,8 @@
 // vouchctl downstream: HTTP services that issue, their contract, limits and outcome table.
 #include <algorithm>
 #include "cli/commands.hpp"
+#include "cli/outcome_commands.hpp"
+#include "cli/outcome_words.hpp"
 #include "cli/session.hpp"
 #include "common/files.hpp"
 #include "common/json.hpp"
@@ -40,11 +42,6 @@ struct DownstreamOptions {
 std::string rates_text(const store::DownstreamRow& row) {
   return "limit " + format_rate(row.rate_limit) + ", warning " + format_rate(row.warning_rate) +
          ", target " + format_rate(plan::target_rate(row.warning_rate));
-}
-
-std::string status_text(const plan::OutcomeRule& rule) {
-  if (rule.status_min == rule.status_max) return std::to_string(rule.status_min);
-  return std::to_string(rule.status_min) + "-" + std::to_string(rule.status_max);
 }
 
 Record record_of(const store::DownstreamRow& row) {
@@ -426,6 +423,7 @@ void add_downstream_commands(CommandLine& line) {
             [tested](Session& session) { return test(session, *tested); })
       .required("DOWNSTREAM", *tested, kNameHelp)
       .changes();
+  add_outcome_commands(group);
   add_limit(group);
   add_pause_and_resume(group);
 }

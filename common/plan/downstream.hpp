@@ -94,6 +94,7 @@ struct Downstream {
   std::string reference_pointer = "/reference";  // in a success
   std::string id_pointer = "/request_id";
   std::string amount_pointer = "/amount_minor";
+  bool amount_is_minor = true;  // in replies: 1250; else 12.50
   std::string currency_pointer = "/currency";
   std::string address_allow;  // CIDR that the peer must be in; empty: any
   std::vector<OutcomeRule> outcomes;
@@ -105,6 +106,8 @@ struct Downstream {
 // An outcome table from a file of its own: a JSON array of rules.
 [[nodiscard]] Result<std::vector<OutcomeRule>> parse_outcomes(std::string_view json_text);
 [[nodiscard]] Result<std::vector<OutcomeRule>> parse_query_outcomes(std::string_view json_text);
+// A rule a line, for people to edit.
+[[nodiscard]] std::string to_json_lines(const std::vector<OutcomeRule>& rules);
 
 // Rates shown: limit L, warning W, and the target T = 0.95 W that is kept.
 [[nodiscard]] constexpr double target_rate(double warning_rate) {

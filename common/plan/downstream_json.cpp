@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kKindNames = {"coupon", "balance", "other"};
 constexpr std::array<std::string_view, 3> kContractNames = {"key", "query", "none"};
+constexpr std::array<std::string_view, 2> kAmountUnits = {"major", "minor"};
 
 // What the table may say, and what it means.
 struct OutcomeWord {
@@ -212,11 +213,19 @@ Result<void> read_limits(JsonReader& reader, Downstream& out) {
   return {};
 }
 
+Result<void> read_amount_unit(JsonReader& reader, bool& is_minor) {
+  if (reader.optional("amount_unit") == nullptr) return {};
+  VOUCH_TRY(const int unit, read_enum<int>(reader, "amount_unit", kAmountUnits));
+  is_minor = unit == 1;
+  return {};
+}
+
 Result<void> read_pointers(JsonReader& reader, Downstream& out) {
   VOUCH_CHECK(read_pointer(reader, "code_pointer", out.code_pointer));
   VOUCH_CHECK(read_pointer(reader, "reference_pointer", out.reference_pointer));
   VOUCH_CHECK(read_pointer(reader, "id_pointer", out.id_pointer));
   VOUCH_CHECK(read_pointer(reader, "amount_pointer", out.amount_pointer));
+  VOUCH_CHECK(read_amount_unit(reader, out.amount_is_minor));
   VOUCH_CHECK(read_pointer(reader, "currency_pointer", out.currency_pointer));
   return {};
 }
@@ -302,8 +311,6 @@ constexpr StatementPointer kStatementPointers[] = {
     {"currency_pointer", &StatementForm::currency_pointer},
     {"time_pointer", &StatementForm::time_pointer},
     {"status_pointer", &StatementForm::status_pointer}};
-constexpr std::array<std::string_view, 2> kAmountUnits = {"major", "minor"};
-
 // A name that a URL's query can hold as it is.
 Result<void> read_parameter(JsonReader& reader, const char* key, std::string& out) {
   VOUCH_TRY(const auto text, reader.optional_text(key, 64));
@@ -330,10 +337,7 @@ Result<void> read_statement(JsonReader& reader, Downstream& out) {
   for (const StatementPointer& pointer : kStatementPointers) {
     VOUCH_CHECK(read_pointer(inside, pointer.key, form.*pointer.target));
   }
-  if (inside.optional("amount_unit") != nullptr) {
-    VOUCH_TRY(const int unit, read_enum<int>(inside, "amount_unit", kAmountUnits));
-    form.amount_is_minor = unit == 1;
-  }
+  VOUCH_CHECK(read_amount_unit(inside, form.amount_is_minor));
   if (const Json* words = inside.optional("executed")) {
     if (!words->is_array() || words->empty() || words->size() > kStatementWordsMax) {
       return inside.refuse("executed", "must be an array of 1 to 20 words");
@@ -438,6 +442,7 @@ std::string to_json(const Downstream& downstream) {
   out["reference_pointer"] = downstream.reference_pointer;
   out["id_pointer"] = downstream.id_pointer;
   out["amount_pointer"] = downstream.amount_pointer;
+  out["amount_unit"] = kAmountUnits[downstream.amount_is_minor ? 1 : 0];
   out["currency_pointer"] = downstream.currency_pointer;
   if (!downstream.address_allow.empty()) out["address_allow"] = downstream.address_allow;
   out["outcomes"] = outcomes_json(downstream.outcomes);
@@ -454,6 +459,15 @@ Result<std::vector<OutcomeRule>> parse_outcomes(std::string_view json_text) {
 Result<std::vector<OutcomeRule>> parse_query_outcomes(std::string_view json_text) {
   VOUCH_TRY(const Json json, parse_json(json_text, JsonComments::allowed));
   return read_outcomes(json, "", Table::queries);
+}
+
+std::string to_json_lines(const std::vector<OutcomeRule>& rules) {
+  std::string out = "[";
+  for (const Json& rule : outcomes_json(rules)) {
+    out += out.size() > 1 ? ",\n  " : "\n  ";
+    out += rule.dump();
+  }
+  return out + "\n]\n";
 }
 
 Result<void> check_url(std::string_view url) {

@@ -150,7 +150,7 @@ void Engine::settle(Call call, const wire::HttpEnd& end, Instant now) {
   attempt.sends = end.sends;
   attempt.duration_us = end.duration_us;
   attempt.intent = std::move(call.intent);
-  const Judgement judged = judge(attempt.intent, end, attempt.at);
+  const Judgement judged = judge_.judge(attempt.intent, end, attempt.at);
   const LaneHealth health{.breaker_closed = lane.breaker.closed(),
                           .last_success = lane.last_success};
   if (attempt.intent.asks) {

@@ -106,6 +106,7 @@ class Engine {
 
   std::shared_ptr<const data::Snapshot> snapshot_;
   std::map<ObjectId, Lane> lanes_;
+  ReplyJudge judge_;
   std::vector<Call> calls_;  // by tag
   std::vector<std::uint64_t> free_tags_;
   int in_flight_ = 0;

@@ -1,13 +1,9 @@
 // reply_judge.hpp: what the end of a call means.
 //
-// The rules in order.  1. No complete answer: "not executed" only when not one byte has left;
-// else unknown, whatever the transport says.  2. The downstream's own outcome
-// table.  3. The rules for statuses; what no rule knows is unknown.  `issued` needs evidence in
-// the reply each time: a reference, the same request id, the same amount and currency.
+// Without a complete answer: "not executed" only when not one byte has left; else unknown,
+// whatever the transport says.  A complete answer is read by common/plan/reply_reading.hpp.
 //
-// The reply is read by nlohmann's SAX interface: no document is built for the millions.
-//
-// Threads: pure functions.
+// Threads: a ReplyJudge is one thread's; parse_retry_after is a pure function.
 #pragma once
 
 #include <optional>
@@ -16,12 +12,11 @@
 #include "common/clock.hpp"
 #include "common/crypto.hpp"
 #include "common/issuance_state.hpp"
+#include "common/plan/reply_reading.hpp"
 #include "common/wire/http_client.hpp"
 #include "daemon/data/intent.hpp"
 
 namespace vouch::service {
-
-inline constexpr std::size_t kReferenceBytesMax = 200;
 
 struct Judgement {
   Outcome outcome = Outcome::unknown;
@@ -35,7 +30,13 @@ struct Judgement {
 
 inline constexpr Millis kRetryAfterMax = std::chrono::hours{1};
 
-[[nodiscard]] Judgement judge(const data::Intent& intent, const wire::HttpEnd& end, WallTime now);
+class ReplyJudge {
+ public:
+  [[nodiscard]] Judgement judge(const data::Intent& intent, const wire::HttpEnd& end, WallTime now);
+
+ private:
+  plan::ReplyReader reader_;
+};
 
 // "120" or an HTTP date; nothing when it is neither, or in the past.
 [[nodiscard]] std::optional<Millis> parse_retry_after(const std::string& value, WallTime now);

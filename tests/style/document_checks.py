@@ -18,7 +18,8 @@ EXAMPLES_OF_SCHEMAS = [
      "schemas/campaign.schema.json"),
     (r"examples/(?:.*/)?downstreams?/.*\.json|examples/(?:.*/)?downstream[^/]*\.json",
      "schemas/downstream.schema.json"),
-    (r"examples/(?:.*/)?outcomes?[^/]*\.json", "schemas/outcomes.schema.json"),
+    (r"examples/(?:.*/)?outcomes?/.*\.json|examples/(?:.*/)?outcomes?[^/]*\.json",
+     "schemas/outcomes.schema.json"),
 ]  # fmt: skip
 
 

@@ -22,10 +22,11 @@ const WallTime kNow = from_ms(1'893'456'000'000);  // Tue, 01 Jan 2030 00:00:00 
 struct Sample {
   plan::Downstream downstream = sample_downstream();
   data::Intent intent = sample_intent(1);
+  service::ReplyJudge judge_;
 
   Judgement judge(const HttpEnd& end) {
     intent.definition = std::make_shared<const plan::Downstream>(downstream);
-    return service::judge(intent, end, kNow);
+    return judge_.judge(intent, end, kNow);
   }
 };
 

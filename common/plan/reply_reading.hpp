@@ -1,0 +1,80 @@
+// reply_reading.hpp: what a complete answer of a downstream means, and which rule says so.
+//
+// The rules in order.  1. The downstream's outcome table; a query's answer has a table of its own.
+// 2. The protocol's rules for statuses; what no rule knows is unknown.  3. `issued` needs evidence
+// in the reply each time: a reference, the same request id, the same amount and currency; and no
+// other outcome is believed of a reply that is about another request id.
+//
+// vouchd judges with this, and `vouchctl downstream outcomes test` shows what vouchd would do.
+// Answers come by the million: they are read by nlohmann's SAX interface, without a document.
+//
+// Threads: a ReplyReader is one thread's; it keeps its buffers from one answer to the next.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/issuance_state.hpp"
+#include "common/plan/downstream.hpp"
+
+namespace vouch::plan {
+
+inline constexpr std::size_t kReferenceBytesMax = 200;
+
+struct Reply {
+  int status = 0;
+  std::string_view content_type;
+  std::string_view body;
+};
+
+// The call that the answer must be about.
+struct CallFacts {
+  std::string_view request_id;
+  std::optional<std::int64_t> amount_minor;
+  std::string_view currency;
+  bool asks = false;  // a query about the call, not the call itself
+};
+
+enum class ReplyRule : std::uint8_t {
+  table,       // a row of the outcome table
+  status,      // the protocol's rule for this status
+  evidence,    // a success whose evidence is missing, or about something else
+  another_id,  // a refusal of another request id
+};
+
+struct ReplyReading {
+  Outcome outcome = Outcome::unknown;
+  std::string reference;  // of what was issued
+  std::string detail;     // business code or words, at most 200 bytes
+  ReplyRule rule = ReplyRule::status;
+  std::optional<std::size_t> row;  // of the table, the one that fits, also when evidence decides
+};
+
+// Calls and queries have a table each.  Requires `query` for a query.
+[[nodiscard]] const std::vector<OutcomeRule>& table_of(const Downstream& downstream, bool asks);
+
+class ReplyReader {
+ public:
+  ReplyReader();
+  ~ReplyReader();
+  ReplyReader(ReplyReader&&) noexcept;
+  ReplyReader& operator=(ReplyReader&&) noexcept;
+
+  [[nodiscard]] ReplyReading read(const Downstream& downstream, const Reply& reply,
+                                  const CallFacts& call);
+
+  // What stands at one of the definition's pointers, as JSON text without quotes, in the answer
+  // that was read last.  Null when nothing does, or when that was no sound JSON.
+  [[nodiscard]] const std::string* value(std::string_view pointer) const;
+
+ private:
+  class Pointers;
+  std::unique_ptr<Pointers> pointers_;
+  bool sound_ = false;
+};
+
+}  // namespace vouch::plan
