@@ -59,6 +59,19 @@ run_group() {
 @test "examples: changing jobs, issuing one" {
   run_group '^(job (submit|rerun)|issuance create)( |$)' --with-vouchd
 }
+@test "examples: reconciling" { run_group '^reconcile$'; }
+@test "examples: closing a job" {
+  local example
+  while IFS= read -r example; do
+    rm -rf "$PLACE/store"
+    enter_world
+    start_vouchd
+    vouchctl -q reconcile coupons --statement coupons.csv --cut-off now
+    vouchctl -q reconcile balances --statement balances.csv --cut-off now
+    timeout 60 bash -c "$example" </dev/null
+    stop vouchd
+  done < <(examples_of "job close")
+}
 @test "examples: stopping and starting" { run_group '^(stop|start)$'; }
 @test "examples: log, doctor, config, version, completion" {
   run_group '^(log|doctor|config show|version|completion)( |$)'
@@ -88,7 +101,7 @@ run_group() {
   while IFS= read -r command; do
     case "$command" in
       init | store\ * | operator\ * | client\ * | downstream\ * | campaign\ * | recipients\ *) ;;
-      job\ * | issuance\ * | explain | stop | start) ;;
+      job\ * | issuance\ * | explain | stop | start | reconcile) ;;
       log | doctor | config\ show | version | completion) ;;
       *) printf 'no test runs the examples of: %s\n' "$command" >&2 && return 1 ;;
     esac

@@ -5,7 +5,7 @@
 #   teardown() { stop_all; }
 #   teardown_file() { end_world; }
 #
-# In it: the client shop, the downstreams coupons and balances (a sandbox that runs), the campaign
+# In it, beside coupons.csv and balances.csv, the statements of both services: the client shop, the downstreams coupons and balances (a sandbox that runs), the campaign
 # birthday, the list november of 60 rows, and the job birthday-november, drained.  The names are
 # those of the examples in --help (cli/command_line.hpp).
 
@@ -27,6 +27,9 @@ make_world() {
   start_vouchd
   vouchctl job wait birthday-november --timeout 60s >/dev/null
   stop vouchd
+  for kind in coupon balance; do
+    curl -sS --fail "$SANDBOX_URL/${kind}s/statement.csv" >"${kind}s.csv"
+  done
   printf '%s\n' "$SANDBOX_URL" >"$PLACE/sandbox.url"
 }
 
