@@ -3,6 +3,7 @@
 #
 #   tests/bench/run.sh drain [--rounds N] [--rows N] [--large N]   P1 to P4
 #   tests/bench/run.sh import [...]                                P5, see tests/bench/import.sh
+#   tests/bench/run.sh reconcile [--rows N]                        512 MiB for any number of rows
 #
 # Prints each figure, the reference of the same run, the ratio and the goal; exits 0 when all goals
 # are met, else 1.  Machines are shared and noisy: rounds are interleaved with the reference and
@@ -10,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 case "${1:-}" in
-  drain | import) what=$1 && shift ;;
+  drain | import | reconcile) what=$1 && shift ;;
   *)
     sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2
     exit 2
@@ -19,7 +20,7 @@ esac
 scripts/install-packages.sh --bench
 if [[ -z "${VOUCH_BIN:-}" ]]; then
   cmake --preset release >/dev/null
-  cmake --build build/release --target vouchctl vouchd make-recipients import-bench |
+  cmake --build build/release --target vouchctl vouchd vouch-sandbox make-recipients import-bench |
     { grep -E 'error|FAILED' || true; }
   export VOUCH_BIN=$PWD/build/release/bin
 fi

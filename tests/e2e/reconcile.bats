@@ -256,7 +256,7 @@ held() { ledger 'SELECT sum(held) FROM job_range'; }
   run -6 vouchctl job close shop-1
   run -0 reconcile --job shop-1
   run -0 vouchctl job close shop-1 --dry-run
-  assert_equal done "$(vouchctl job show shop-1 -o json | jq -r .state)"
+  assert_equal "done" "$(vouchctl job show shop-1 -o json | jq -r .state)"
   run -0 vouchctl job close shop-1
   assert_equal closed "$(vouchctl job show shop-1 -o json | jq -r .state)"
   run -0 vouchctl job close shop-1
