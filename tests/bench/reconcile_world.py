@@ -52,7 +52,7 @@ def fill(ledger, job, rows):
     database = sqlite3.connect(ledger)
     database.execute("PRAGMA synchronous = OFF")
     number, campaign = database.execute(
-        "SELECT number, campaign FROM job WHERE id = ?", (job,)).fetchone()  # fmt: skip
+        "SELECT number, campaign FROM job WHERE id = ?", (job,)).fetchone()
     last = database.execute("SELECT max(seq) FROM event").fetchone()[0]
     first_range = 1 + database.execute("SELECT max(range) FROM job_range").fetchone()[0]
     keys = (recipient(index, rows) for index in range(rows))
@@ -62,17 +62,18 @@ def fill(ledger, job, rows):
             "INSERT INTO issuance (campaign, recipient_key, occurrence, item, state, round, job,"
             " range, campaign_version, downstream_version, amount_minor, call_digest, intent_ms,"
             " last_event) VALUES (?, ?, 0, 0, 5, 0, ?, ?, 1, 1, 500, zeroblob(16), ?, ?)",
-            ((campaign, key, number, first_range, NOW_MS, seq) for seq, key in page))  # fmt: skip
+            ((campaign, key, number, first_range, NOW_MS, seq) for seq, key in page))
         database.executemany(
             "INSERT INTO event (seq, at_ms, kind, job, campaign, recipient_key, occurrence, item,"
             " round, from_state, to_state, outcome, http_status, transport, sends, duration_us,"
             " reference) VALUES (?, ?, 1, ?, ?, ?, 0, 0, 0, 1, 5, 0, 200, 0, 1, 900, ?)",
-            ((seq, NOW_MS + 5, number, campaign, key, f"c-{seq:09d}") for seq, key in page))  # fmt: skip
+            ((seq, NOW_MS + 5, number, campaign, key, f"c-{seq:09d}") for seq, key in page),
+        )
     database.execute(
         "INSERT INTO job_range (job, range, planned_all, rows_planned, issued, issued_minor)"
-        " VALUES (?, ?, 1, ?, ?, ?)", (number, first_range, rows, rows, rows * 500))  # fmt: skip
+        " VALUES (?, ?, 1, ?, ?, ?)", (number, first_range, rows, rows, rows * 500))
     database.execute("UPDATE job SET rows_accepted = rows_accepted + ? WHERE number = ?",
-                     (rows, number))  # fmt: skip
+                     (rows, number))
     database.commit()
     database.close()
     return last
@@ -87,7 +88,7 @@ def write_statement(path, campaign, rows, last):
             if place == 1:
                 continue
             file.write(f"{NOW_MS + 5},c-{last + index + 1:09d},"
-                       f"{request_id(campaign, recipient(index, rows))},,{amount},CNY\n")  # fmt: skip
+                       f"{request_id(campaign, recipient(index, rows))},,{amount},CNY\n")
 
 
 def main():
