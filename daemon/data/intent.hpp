@@ -57,6 +57,13 @@ struct Intent {
   [[nodiscard]] const plan::Item& item() const { return campaign->items[key.item]; }
 };
 
+// Whether the next call of a row is made anew, under the present definitions: nothing of this round
+// can have been executed.  What may have been executed is repeated byte by byte, or not at all.
+[[nodiscard]] constexpr bool makes_new_call(IssuanceState state,
+                                            const std::optional<WallTime>& doubt_since) {
+  return state == IssuanceState::planned || (state == IssuanceState::waiting && !doubt_since);
+}
+
 // How an attempt or a query ended, and what the policy made of it.
 struct AttemptEnd {
   Intent intent;

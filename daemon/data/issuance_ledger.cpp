@@ -30,9 +30,11 @@ constexpr std::string_view kInsertInput = R"sql(
   VALUES (:campaign, :recipient_key, :occurrence, :input)
 )sql";
 
+// What cannot have been executed in this round may be sent with other bytes (makes_new_call).
 constexpr std::string_view kSendAgain = R"sql(
   UPDATE issuance SET state = 1, intent_ms = ?1, next_at_ms = ?2, asked = 0, missing_ms = NULL,
-                      call_digest = CASE WHEN state = 0 THEN ?3 ELSE call_digest END,
+                      call_digest = CASE WHEN state = 0 OR (state = 2 AND doubt_ms IS NULL)
+                                         THEN ?3 ELSE call_digest END,
                       downstream_version = ?4, campaign_version = ?5
    WHERE campaign = ?6 AND recipient_key = ?7 AND occurrence = ?8 AND item = ?9 AND state = ?10
 )sql";

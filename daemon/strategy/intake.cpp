@@ -320,8 +320,10 @@ std::string Intake::may_not_repeat(const Intent& intent, const data::DueRow& row
   if (service::key_may_be_forgotten(*intent.definition, row.doubt_since, clock_.wall_now())) {
     return "in doubt for longer than the downstream keeps its keys";
   }
-  const bool same = row.state == IssuanceState::planned || intent.call_digest == row.call_digest;
-  return same ? "" : "the call would not be the same as before";
+  const bool may_differ = data::makes_new_call(row.state, row.doubt_since);
+  return may_differ || intent.call_digest == row.call_digest
+             ? ""
+             : "the call would not be the same as before";
 }
 
 Result<std::optional<Intent>> Intake::again(const JobNow& job, Plan& plan,

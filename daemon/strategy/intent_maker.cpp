@@ -23,8 +23,7 @@ std::optional<Intent> of_row(const JobNow& job, const data::Snapshot& snapshot,
   if (row.key.item >= job.item_downstreams.size()) return std::nullopt;
   const data::DownstreamNow* downstream = snapshot.downstream(job.item_downstreams[row.key.item]);
   if (downstream == nullptr) return std::nullopt;
-  // Within a round the call stays what it was; a planned row has had none in this round.
-  const bool new_call = row.state == IssuanceState::planned;
+  const bool new_call = data::makes_new_call(row.state, row.doubt_since);
   const int version = new_call ? downstream->version : row.downstream_version;
   const auto definition = downstream->versions.find(version);
   if (definition == downstream->versions.end()) return std::nullopt;

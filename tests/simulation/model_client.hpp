@@ -21,7 +21,7 @@ namespace vouch::test {
 
 class ModelClient final : public service::Downstream {
  public:
-  using Services = std::map<std::string, ModelService*>;  // by URL
+  using Services = std::map<std::string, ModelService*>;  // by origin
   // Sees every call at the moment it leaves, and returns its request id.
   using OnStart = std::function<std::string(const wire::HttpCall&)>;
   // Is told of every request id whose end the caller has taken.
@@ -33,9 +33,13 @@ class ModelClient final : public service::Downstream {
         on_start_{std::move(on_start)},
         on_end_{std::move(on_end)} {}
 
+  [[nodiscard]] static std::string origin_of(const std::string& url) {
+    return url.substr(0, url.find('/', url.find("://") + 3));
+  }
+
   void start(wire::HttpCall call) override {
     std::string id = on_start_(call);
-    out_.push_back({std::move(id), services_.at(call.url)->call(call, clock_.now())});
+    out_.push_back({std::move(id), services_.at(origin_of(call.url))->call(call, clock_.now())});
   }
   void take_ended(std::vector<wire::HttpEnd>& ended) override {
     std::erase_if(out_, [&](const Out& out) {

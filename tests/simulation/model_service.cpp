@@ -120,7 +120,8 @@ std::shared_ptr<const Ending> ModelService::call(const wire::HttpCall& call, Ins
   const Nanos latency = latency_min + Nanos{static_cast<std::int64_t>(random_.below(spread + 1))};
   ending->at = now + latency;
 
-  const Fate fate = draw_fate(now);
+  const bool elsewhere = !url.empty() && call.url != url;
+  const Fate fate = elsewhere ? Fate::wrong_url : draw_fate(now);
   switch (fate) {
     case Fate::refused:
     case Fate::connect_slow:
@@ -208,6 +209,8 @@ void ModelService::arrive(Visit& visit) {
       return;
     case Fate::unauthorised:
       return end_with_answer(end, 401, R"({"code":"unauthorised"})");
+    case Fate::wrong_url:
+      return end_with_answer(end, 404, R"({"code":"no_such_page"})");
     default:
       break;
   }
@@ -238,6 +241,10 @@ ModelService::Answer ModelService::carry_out(const Visit& visit) {
   const std::string recipient = text_of(body, "recipient_id");
   if (is_one_of(exhaust_share, "exhaust", recipient)) {
     return {.status = 429, .body = R"({"code":"too_many"})", .made = now, .busy_until = now};
+  }
+  if (is_one_of(unknown_share, "unknown", recipient)) {
+    return {
+        .status = 404, .body = R"({"code":"no_such_recipient"})", .made = now, .busy_until = now};
   }
   if (is_one_of(broken_share, "broken", recipient)) {
     return {.status = 500, .body = R"({"code":"broken"})", .made = now, .busy_until = now};

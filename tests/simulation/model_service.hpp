@@ -46,6 +46,7 @@ enum class Fate : std::uint8_t {
   wrong_answer,  // carried out; the reply is malformed, about another id or another amount
   redirected,    // carried out or not, and a 302
   unauthorised,  // 401
+  wrong_url,     // 404
   count,
 };
 inline constexpr std::size_t kFates = static_cast<std::size_t>(Fate::count);
@@ -86,6 +87,8 @@ class ModelService {
   double decline_share = 0;  // of the recipients: refused, for ever the same ones
   double exhaust_share = 0;  // of the recipients: always 429
   double broken_share = 0;   // of the recipients: always the same 500, never carried out
+  double unknown_share = 0;  // of the recipients: always 404
+  std::string url;           // where it is; calls to elsewhere are answered 404; empty: anywhere
   double limit = 1e9;        // calls per second that nobody may exceed
   void begin_outage(Outage kind, Instant until);
 

@@ -285,6 +285,22 @@ TEST_CASE("scenario: a job comes to its end from wherever it is stopped") {
   for (const Stop& stop : kStops) run_to_its_end(stop);
 }
 
+TEST_CASE("scenario: a job that met a wrong URL goes on under the mended definition") {
+  World world{23, {}};
+  world.coupons.url = "https://coupons.test/moved";
+  const ObjectId job = world.submit({.campaign = kPair, .list = SampleLists::spring});
+  REQUIRE(comes_to(world, [&] { return world.job(job).pause_reason == PauseReason::setup; }));
+  world.run_for(Millis{5'000});  // probes, all of them under the first version
+  CHECK(world.job(job).state == JobState::paused);
+  CHECK(world.coupons.journal().empty());
+  world.set_url(0, world.coupons.url);
+  REQUIRE(run_until_state(world, job, JobState::done));
+  world.calm();
+  world.finish();
+  CHECK(world.problem() == "");
+  CHECK(world.job(job).count(kIssued) == 140);
+}
+
 TEST_CASE("scenario: a job that is paused before its time waits for it again") {
   World world{13, {}};
   const WallTime start = world.clock.wall_now() + Millis{5'000};

@@ -58,30 +58,28 @@ void World::start_life() {
 }
 
 Result<void> World::try_life() {
-  const Life::Outside outside{.clock = clock,
-                              .random = random,
-                              .vfs = vfs.name(),
-                              .services = {{downstreams_[0].versions.at(1)->url, &coupons},
-                                           {downstreams_[1].versions.at(1)->url, &balances}},
-                              .on_start =
-                                  [this](const wire::HttpCall& call) {
-                                    if (!life_->health.store_ok())
-                                      wrong("a call leaves although the store has failed");
-                                    if (vfs.unsynced("-wal") > 0)
-                                      wrong("a call leaves before the ledger is synced");
-                                    if (const auto why = audit_->call_may_leave(call)) wrong(*why);
-                                    std::string id = key_of(call);
-                                    if (!out_.insert(id).second)
-                                      wrong("two calls at once for " + id);
-                                    return id;
-                                  },
-                              .on_end =
-                                  [this](const std::string& id) {
-                                    out_.erase(id);
-                                    ended_.insert(id);
-                                  },
-                              .engine = settings_.engine,
-                              .intake = settings_.intake};
+  const Life::Outside outside{
+      .clock = clock,
+      .random = random,
+      .vfs = vfs.name(),
+      .services = {{ModelClient::origin_of(downstreams_[0].versions.at(1)->url), &coupons},
+                   {ModelClient::origin_of(downstreams_[1].versions.at(1)->url), &balances}},
+      .on_start =
+          [this](const wire::HttpCall& call) {
+            if (!life_->health.store_ok()) wrong("a call leaves although the store has failed");
+            if (vfs.unsynced("-wal") > 0) wrong("a call leaves before the ledger is synced");
+            if (const auto why = audit_->call_may_leave(call)) wrong(*why);
+            std::string id = key_of(call);
+            if (!out_.insert(id).second) wrong("two calls at once for " + id);
+            return id;
+          },
+      .on_end =
+          [this](const std::string& id) {
+            out_.erase(id);
+            ended_.insert(id);
+          },
+      .engine = settings_.engine,
+      .intake = settings_.intake};
   VOUCH_TRY(life_, Life::open(outside));
   VOUCH_TRY(store::Database for_audit, data::open_ledger_reader(kLedgerPath, vfs.name()));
   audit_ = std::make_unique<Audit>(std::move(for_audit));

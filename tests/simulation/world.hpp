@@ -96,6 +96,7 @@ class World {
   void issue(std::size_t campaign, const std::string& recipient_id);
   void pause_service(std::size_t which, bool paused);
   void set_limit(std::size_t which, double limit);
+  void set_url(std::size_t which, std::string url);  // a new version of its definition
 
   // --- what fate does.
   void crash(Survival survival = Survival::by_chance);  // a power cut, and a restart

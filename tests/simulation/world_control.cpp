@@ -142,6 +142,15 @@ void World::set_limit(std::size_t which, double limit) {
                     }});
 }
 
+void World::set_url(std::size_t which, std::string url) {
+  data::DownstreamNow& downstream = downstreams_[which];
+  plan::Downstream definition = *downstream.versions.at(downstream.version);
+  definition.url = std::move(url);
+  downstream.versions[++downstream.version] =
+      std::make_shared<const plan::Downstream>(std::move(definition));
+  definitions_changed_ = true;
+}
+
 void World::calm() {
   calm_ = true;
   vfs.heal();
