@@ -97,7 +97,8 @@ std::optional<Obstacle> obstacle_of(const store::JobProgress& job) {
     case PauseReason::setup:
       return Obstacle{"the downstream refuses its credentials, URL or form" + detail,
                       "mend the downstream; one call a minute tries, and the job goes on by itself "
-                      "when it succeeds"};
+                      "when it succeeds; an answer that is about one recipient alone belongs in "
+                      "its outcome table"};
     case PauseReason::pilot:
       return Obstacle{"the pilot's rows are settled: look at them before the others follow",
                       command("results", job) + ", then " + command("resume", job)};

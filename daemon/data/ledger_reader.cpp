@@ -31,6 +31,17 @@ constexpr std::string_view kDueSetupFirst = R"sql(
    ORDER BY ifnull(e.outcome IN (4, 5), 0) DESC, i.next_at_ms
    LIMIT :rows_max
 )sql";
+constexpr std::string_view kDueSetupLast = R"sql(
+  SELECT i.campaign, i.recipient_key, i.occurrence, i.item, i.state, i.round, i.range,
+         i.campaign_version, i.downstream_version, i.amount_minor, i.call_digest, i.next_at_ms,
+         i.doubt_ms, i.attempts, i.strikes, i.last_event, e.at_ms, e.http_status, e.reply_digest,
+         i.intent_ms, i.asked, i.missing_ms, e.kind, e.outcome
+    FROM issuance AS i LEFT JOIN event AS e ON e.seq = i.last_event
+   WHERE i.job = :job AND i.next_at_ms <= :now_ms AND i.state IN (0, 2, 3)
+     AND (i.state = 3 OR NOT :doubt_only) AND (:items >> i.item) & 1
+   ORDER BY ifnull(e.outcome IN (4, 5), 0), i.next_at_ms
+   LIMIT :rows_max
+)sql";
 constexpr std::string_view kNextDue = R"sql(
   SELECT min(next_at_ms) FROM issuance WHERE job = :job AND next_at_ms IS NOT NULL
 )sql";
@@ -42,6 +53,12 @@ constexpr std::string_view kInput = R"sql(
   SELECT input FROM issuance_input
    WHERE campaign = :campaign AND recipient_key = :recipient_key AND occurrence = :occurrence
 )sql";
+
+// By address: a statement is cached under it.
+std::string_view due_sql(SetupOrder order) {
+  if (order == SetupOrder::first) return kDueSetupFirst;
+  return order == SetupOrder::last ? kDueSetupLast : kDue;
+}
 
 std::optional<WallTime> time_or_none(const store::Statement& row, int column) {
   if (row.is_null(column)) return std::nullopt;
@@ -145,7 +162,7 @@ Result<std::map<std::int32_t, RangeCursor>> LedgerReader::ranges(std::int64_t jo
 
 Result<std::vector<DueRow>> LedgerReader::due(std::int64_t job, WallTime now,
                                               const DueWanted& wanted) {
-  return all(database_.prepared(wanted.setup_first ? kDueSetupFirst : kDue)
+  return all(database_.prepared(due_sql(wanted.setup))
                  .bind(":job", job)
                  .bind(":now_ms", now)
                  .bind(":doubt_only", std::int64_t{wanted.doubt_only ? 1 : 0})

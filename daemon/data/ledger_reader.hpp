@@ -45,12 +45,19 @@ struct DueRow {
   std::optional<WallTime> missing_since;
   EventKind last_kind = EventKind::attempt;
   Outcome last_outcome = Outcome::unknown;  // of an attempt or a query
+
+  [[nodiscard]] bool met_setup() const {
+    return last_outcome == Outcome::setup || last_outcome == Outcome::unknown_setup;
+  }
 };
+
+// Rows that met a wrong set-up go before all others, or come after them: for probes, a slower look.
+enum class SetupOrder : std::uint8_t { none, first, last };
 
 // Which of the rows that are due.
 struct DueWanted {
   bool doubt_only = false;
-  bool setup_first = false;  // those that met a wrong set-up go before all others: a slower look
+  SetupOrder setup = SetupOrder::none;
   std::uint32_t items = ~std::uint32_t{0};  // one bit each
   int rows_max = 0;
 };

@@ -21,6 +21,16 @@ bool is_setup(Outcome outcome) {
   return outcome == Outcome::setup || outcome == Outcome::unknown_setup;
 }
 
+// Why a job is paused: who answered what, to which issuance.
+std::string setup_words(const AttemptEnd& end) {
+  const std::string status = "HTTP " + std::to_string(end.http_status);
+  const bool told_more = end.detail != status && !end.detail.empty();
+  const std::string more = told_more ? ": " + end.detail : "";
+  return end.intent.definition->name +
+         (end.http_status != 0 ? " answered " + status + " to " : " was not called for ") +
+         end.intent.request_id + more;
+}
+
 }  // namespace
 
 Engine::Engine(Downstream& downstream, data::ReadyQueue& ready, data::LedgerWriter& writer,
@@ -184,22 +194,24 @@ void Engine::tell_breaker(Breaker& breaker, const Call& call, const Judgement& j
   }
 }
 
-// The first wrong set-up pauses the job; a probe that meets another outcome lets it go on.
+// The first wrong set-up pauses the job; a probe of that downstream that meets another outcome lets
+// it go on.  A row that struck out has shown that the set-up is wrong for it alone.
 void Engine::note_setup(const AttemptEnd& end, Outcome outcome, Instant now) {
   const std::int64_t job = end.intent.job_number;
   if (is_setup(outcome)) {
-    if (!setup_jobs_.try_emplace(job, WrongSetup{.since = now}).second) return;
-    writer_.push(data::ChangeJob{
-        .number = job,
-        .action = data::JobAction::pause,
-        .reason = PauseReason::setup,
-        .words = end.intent.definition->name +
-                 (end.http_status != 0 ? " answered HTTP " + std::to_string(end.http_status)
-                                       : ": " + end.detail)});
+    if (end.strikes >= settings_.retry.strikes_max) return;
+    const WrongSetup setup{.since = now, .downstream = end.intent.downstream};
+    if (!setup_jobs_.try_emplace(job, setup).second) return;
+    writer_.push(data::ChangeJob{.number = job,
+                                 .action = data::JobAction::pause,
+                                 .reason = PauseReason::setup,
+                                 .words = setup_words(end)});
     return;
   }
   const bool answered = outcome == Outcome::issued || outcome == Outcome::declined;
   if (!end.intent.probe || !answered) return;
+  const auto known = setup_jobs_.find(job);
+  if (known != setup_jobs_.end() && known->second.downstream != end.intent.downstream) return;
   setup_jobs_.erase(job);
   writer_.push(
       data::ChangeJob{.number = job,

@@ -117,6 +117,7 @@ class Engine {
   // Jobs that met a wrong set-up.
   struct WrongSetup {
     Instant since;
+    ObjectId downstream = 0;
     bool seen_paused = false;  // in a snapshot
   };
   std::map<std::int64_t, WrongSetup> setup_jobs_;

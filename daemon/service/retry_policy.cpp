@@ -50,6 +50,22 @@ void not_executed(const RetrySettings& settings, bool counted, AttemptEnd& end) 
   end.step = end.attempts >= settings.attempts_max ? IssuanceEvent::give_up : IssuanceEvent::defer;
 }
 
+// A set-up that is wrong for one row alone: others succeeded between its refusals.
+void wrong_setup(const RetrySettings& settings, bool counted, AttemptEnd& end) {
+  end.step = end.doubt_since ? IssuanceEvent::lose : IssuanceEvent::defer;
+  if (!end.reply_digest) return;              // a certificate says nothing of the row
+  const int before = end.intent.last_status;  // 0: it was taken back, or nobody answered
+  if (end.strikes == 0 || (before != 0 && before != end.http_status)) {
+    end.strikes = 1;
+  } else if (counted) {
+    ++end.strikes;
+  }
+  if (end.strikes < settings.strikes_max) return;
+  end.step = IssuanceEvent::hold;
+  end.detail = "answered HTTP " + std::to_string(end.http_status) + " " +
+               std::to_string(end.strikes) + " times while others succeeded: " + end.detail;
+}
+
 void unknown(const RetrySettings& settings, bool counted, AttemptEnd& end) {
   end.step = IssuanceEvent::lose;
   if (!end.doubt_since) end.doubt_since = end.intent.intent_at;
@@ -100,7 +116,7 @@ void decide(const RetrySettings& settings, const Judgement& judged, const LaneHe
       not_executed(settings, counted, end);
       break;
     case Outcome::setup:
-      end.step = end.doubt_since ? IssuanceEvent::lose : IssuanceEvent::defer;
+      wrong_setup(settings, counted, end);
       break;
     case Outcome::unknown:
     case Outcome::unknown_setup:

@@ -72,7 +72,7 @@ Result<bool> Intake::work(const JobNow& job, Plan& plan, Instant now) {
 
   if (job.state == JobState::cancelling) {
     VOUCH_TRY(const bool ended, end_open_rows(job, plan, IssuanceState::cancelled));
-    VOUCH_TRY(const bool sent, send_due(job, plan, now, false));
+    VOUCH_TRY(const bool sent, send_due(job, plan, now));
     return ended || sent;
   }
   if (job.state == JobState::paused) return look_after_paused(job, plan, now);
@@ -94,7 +94,7 @@ Result<bool> Intake::work(const JobNow& job, Plan& plan, Instant now) {
   if (late) {
     VOUCH_TRY(active, end_open_rows(job, plan, IssuanceState::expired));
   }
-  VOUCH_TRY(const bool sent, send_due(job, plan, now, false));
+  VOUCH_TRY(const bool sent, send_due(job, plan, now));
   active = active || sent;
   if (job.kind == JobKind::list && plan.range >= 0 && (late || job.may_start())) {
     const IssuanceState born = job.restored_at ? IssuanceState::in_doubt
@@ -109,7 +109,7 @@ Result<bool> Intake::work(const JobNow& job, Plan& plan, Instant now) {
 // A job that is paused for a wrong set-up goes on by itself: a row is sent now and then to see
 // whether it is right again, and deadlines pass meanwhile.  Any other pause waits for people.
 Result<bool> Intake::look_after_paused(const JobNow& job, Plan& plan, Instant now) {
-  VOUCH_TRY(const bool asked, send_due(job, plan, now, false));
+  VOUCH_TRY(const bool asked, send_due(job, plan, now));
   if (job.pause_reason != PauseReason::setup) return asked;
   if (is_late(job, clock_.wall_now())) {
     VOUCH_TRY(const bool ended, end_open_rows(job, plan, IssuanceState::expired));
@@ -117,18 +117,42 @@ Result<bool> Intake::look_after_paused(const JobNow& job, Plan& plan, Instant no
   }
   if (plan.probe_at == Instant{}) plan.probe_at = now + settings_.setup_probe;
   if (now < plan.probe_at || !job.blocked.empty()) return false;
-  VOUCH_TRY(const bool sent, send_due(job, plan, now, true));
+  if (writer_.committed() < std::max(plan.due_ticket, plan.state_ticket)) return true;
+  VOUCH_TRY(const bool sent, probe(job, plan, now));
   if (sent) {
     plan.probe_at = now + settings_.setup_probe;
     return true;
   }
   VOUCH_TRY(const auto next, reader_.next_due(job.number));
-  if (next || writer_.committed() < std::max(plan.due_ticket, plan.state_ticket)) return true;
+  if (next) return true;
   plan.state_ticket = writer_.push(data::ChangeJob{.number = job.number,
                                                    .action = data::JobAction::resume,
                                                    .reason = PauseReason::setup,
                                                    .words = "no row is left to probe with"});
   return true;
+}
+
+// In turn with another row and with one that met the wrong set-up: what one recipient alone is
+// answered must not keep the others waiting, and a set-up may have been mended for few rows only.
+Result<bool> Intake::probe(const JobNow& job, Plan& plan, Instant now) {
+  if (plan.probes++ % 2 == 0) {
+    const std::uint64_t due_before = plan.due_ticket;
+    VOUCH_CHECK(send_due(job, plan, now, Probe::other_rows));
+    if (plan.due_ticket != due_before) return true;
+    if (job.kind == JobKind::list && plan.range >= 0 && !is_late(job, clock_.wall_now())) {
+      const std::uint64_t page_before = page_ticket_;
+      VOUCH_CHECK(plan_page(job, plan, IssuanceState::sending, true));
+      if (page_ticket_ != page_before) return true;
+    }
+  }
+  return send_due(job, plan, now, Probe::setup_rows);
+}
+
+Result<ObjectId> Intake::troubled(const JobNow& job) {
+  const data::DueWanted wanted{.setup = data::SetupOrder::first, .rows_max = 1};
+  VOUCH_TRY(const auto due, reader_.due(job.number, clock_.wall_now(), wanted));
+  if (due.empty() || !due.front().met_setup()) return ObjectId{0};
+  return job.item_downstreams.at(due.front().key.item);
 }
 
 Result<void> Intake::load(const JobNow& job, Plan& plan) {
@@ -225,7 +249,8 @@ bool Intake::plans_on(const JobNow& job, const Plan& plan) {
   return job.kind == JobKind::list && plan.range >= 0 && job.may_start();
 }
 
-Result<bool> Intake::send_due(const JobNow& job, Plan& plan, Instant now, bool probe) {
+Result<bool> Intake::send_due(const JobNow& job, Plan& plan, Instant now, Probe kind) {
+  const bool probe = kind != Probe::none;
   if (now < plan.look_at && !probe) return false;
   if (writer_.committed() < std::max(plan.due_ticket, plan.state_ticket)) return true;
   plan.look_at = now + settings_.poll;
@@ -233,15 +258,21 @@ Result<bool> Intake::send_due(const JobNow& job, Plan& plan, Instant now, bool p
   DueRooms rooms;
   data::DueWanted wanted{
       .doubt_only = (!job.may_start() && !probe) || is_late(job, clock_.wall_now()),
-      .setup_first = probe,
+      .setup = kind == Probe::none         ? data::SetupOrder::none
+               : kind == Probe::setup_rows ? data::SetupOrder::first
+                                           : data::SetupOrder::last,
       .items = 0,
       .rows_max = kDueRows};
+  ObjectId only = 0;  // a success elsewhere proves nothing
+  if (probe) {
+    VOUCH_TRY(only, troubled(job));
+  }
   bool any_item = false;
   for (std::size_t item = 0; item < job.items_count(); ++item) {
     const ObjectId id = job.item_downstreams[item];
     const data::DownstreamNow* downstream = snapshot_->downstream(id);
     const bool asks = job.may_ask() && downstream != nullptr && downstream->can_be_asked();
-    if (!repeats && !asks) continue;
+    if ((!repeats && !asks) || (only != 0 && id != only)) continue;
     any_item = true;
     if (repeats) rooms.calls.try_emplace(id, probe ? 1 : room(job, plan, id, RowSort::again));
     if (asks) rooms.queries.try_emplace(id, room(job, plan, id, RowSort::asks));
@@ -254,6 +285,7 @@ Result<bool> Intake::send_due(const JobNow& job, Plan& plan, Instant now, bool p
   data::SendAgain message;
   bool held = false;
   for (const data::DueRow& row : due) {
+    if (kind == Probe::other_rows && row.met_setup()) break;  // those come last
     VOUCH_TRY(const bool row_held, take_due(job, plan, row, probe, rooms, message));
     held = held || row_held;
     if (probe && !message.intents.empty()) break;
@@ -358,7 +390,7 @@ int Intake::page_room(const JobNow& job, const Plan& plan) const {
   return std::max(0, rows);
 }
 
-Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState state) {
+Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState state, bool probe) {
   const bool sending = state == IssuanceState::sending;
   int rows = sending ? page_room(job, plan) : kPageRows / static_cast<int>(job.items_count());
   if (!sending && writer_.queued() > 4) return true;
@@ -366,6 +398,7 @@ Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState stat
     rows = static_cast<int>(std::min<std::int64_t>(rows, *plan.pilot_left));
     if (*plan.pilot_left <= 0) return false;
   }
+  if (probe) rows = 1;
   if (rows == 0) return true;
   if (!knows_downstreams(job)) {
     return fail(Errc::not_found, "a downstream of the campaign is not in the store");
@@ -400,6 +433,7 @@ Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState stat
   }
   if (sending) {
     data::ReadyRows reserved;
+    for (Intent& intent : message.intents) intent.probe = probe;
     for (const Intent& intent : message.intents) ++reserved[data::owner_of(intent)];
     if (!ready_.reserve(reserved)) return false;
   }

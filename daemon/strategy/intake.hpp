@@ -77,6 +77,8 @@ class Intake {
     std::map<ObjectId, int> calls;
     std::map<ObjectId, int> queries;
   };
+  // What a job that is paused for setup is probed with: rows that met it, or the others.
+  enum class Probe { none, setup_rows, other_rows };
   // What is kept of a job between rounds.
   struct Plan {
     bool loaded = false;
@@ -92,6 +94,7 @@ class Intake {
     std::uint64_t due_ticket = 0;    // of the last message that changed due rows
     std::uint64_t state_ticket = 0;  // of the last message that changes the job
     Instant probe_at{};
+    int probes = 0;
     Instant look_at{};  // when due rows are looked for again
   };
 
@@ -100,7 +103,11 @@ class Intake {
   [[nodiscard]] Result<bool> look_after_paused(const data::JobNow& job, Plan& plan, Instant now);
   [[nodiscard]] Result<void> load(const data::JobNow& job, Plan& plan);
   [[nodiscard]] Result<bool> end_open_rows(const data::JobNow& job, Plan& plan, IssuanceState to);
-  [[nodiscard]] Result<bool> send_due(const data::JobNow& job, Plan& plan, Instant now, bool probe);
+  [[nodiscard]] Result<bool> probe(const data::JobNow& job, Plan& plan, Instant now);
+  // The downstream whose set-up is wrong; 0 when no row that is due tells.
+  [[nodiscard]] Result<ObjectId> troubled(const data::JobNow& job);
+  [[nodiscard]] Result<bool> send_due(const data::JobNow& job, Plan& plan, Instant now,
+                                      Probe kind = Probe::none);
   [[nodiscard]] Result<bool> take_due(const data::JobNow& job, Plan& plan, const data::DueRow& row,
                                       bool probe, DueRooms& rooms, data::SendAgain& message);
   bool hold(Plan& plan, data::Intent intent, std::string why);
@@ -108,7 +115,8 @@ class Intake {
   // Why a row must be held instead; empty when it may be sent.
   [[nodiscard]] std::string may_not_repeat(const data::Intent& intent,
                                            const data::DueRow& row) const;
-  [[nodiscard]] Result<bool> plan_page(const data::JobNow& job, Plan& plan, IssuanceState state);
+  [[nodiscard]] Result<bool> plan_page(const data::JobNow& job, Plan& plan, IssuanceState state,
+                                       bool probe = false);
   [[nodiscard]] Result<std::optional<data::Intent>> again(const data::JobNow& job, Plan& plan,
                                                           const data::DueRow& row);
   [[nodiscard]] Result<std::optional<data::Intent>> single_again(const data::JobNow& job,

@@ -301,6 +301,23 @@ TEST_CASE("scenario: a job that met a wrong URL goes on under the mended definit
   CHECK(world.job(job).count(kIssued) == 140);
 }
 
+TEST_CASE("scenario: recipients whom a downstream does not know are held, the others go on") {
+  World world{29, {}};
+  world.coupons.unknown_share = 0.02;
+  world.other_traffic = true;
+  const ObjectId job = world.submit({.campaign = kPair, .list = SampleLists::many});
+  const Instant begun = world.clock.now();
+  REQUIRE(run_until_state(world, job, JobState::unsettled));
+  CHECK(world.clock.now() - begun < std::chrono::minutes{3});
+  world.calm();
+  world.finish();
+  CHECK(world.problem() == "");
+  const AuditedJob end = world.job(job);
+  CHECK(end.count(IssuanceState::held) > 0);
+  CHECK(end.count(IssuanceState::held) < 30);
+  CHECK(end.count(IssuanceState::held) + end.count(kIssued) == 400);
+}
+
 TEST_CASE("scenario: a job that is paused before its time waits for it again") {
   World world{13, {}};
   const WallTime start = world.clock.wall_now() + Millis{5'000};

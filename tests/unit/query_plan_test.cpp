@@ -164,8 +164,10 @@ void read_all(Life& life) {
   data::DueWanted wanted;
   wanted.rows_max = 10;
   CHECK(life.reader.due(1, life.clock.wall_now() + 1h, wanted).value().size() > 0);
-  wanted.setup_first = true;
-  CHECK(life.reader.due(1, life.clock.wall_now() + 1h, wanted).value().size() > 0);
+  for (const data::SetupOrder order : {data::SetupOrder::first, data::SetupOrder::last}) {
+    wanted.setup = order;
+    CHECK(life.reader.due(1, life.clock.wall_now() + 1h, wanted).value().size() > 0);
+  }
   CHECK(life.reader.next_due(1).value());
   CHECK(life.reader.has_startable(1));
   CHECK(life.reader.single_input(1, sample_intent(20).key));

@@ -196,9 +196,11 @@ TEST_CASE("retry_policy: with doubt from before nothing is ever given up") {
   CHECK(sample.end.attempts == 7);
 }
 
-TEST_CASE("retry_policy: a wrong set-up counts against no row") {
+TEST_CASE("retry_policy: a wrong set-up that all rows meet counts against none") {
   Sample sample{Outcome::setup, 401};
-  sample.again(7, 2).same_answer_as_before().decide();
+  sample.again(7, 2).same_answer_as_before();
+  sample.health.last_success = kAttemptBefore - 1s;
+  sample.decide();
   CHECK(sample.end.step == E::defer);
   CHECK(sample.end.attempts == 7);
   CHECK(sample.end.strikes == 2);
@@ -248,6 +250,42 @@ TEST_CASE("retry_policy: the same answer means the same status and the same byte
   other_bytes.again(0, 1).same_answer_as_before();
   other_bytes.end.intent.last_reply = sha256_128("another");
   CHECK(other_bytes.decide().strikes == 1);
+}
+
+TEST_CASE("retry_policy: a wrong set-up holds a row only when it is wrong for that row alone") {
+  struct Case {
+    const char* name;
+    int strikes;      // before
+    int last_status;  // 0: taken back since
+    bool others_succeed;
+    int want;
+    E step;
+  };
+  const Case cases[] = {
+      {"first", 0, 0, true, 1, E::defer},
+      {"again, while others succeed", 1, 404, true, 2, E::defer},
+      {"again, and nobody succeeds", 2, 404, false, 2, E::defer},
+      {"taken back in between", 1, 0, true, 2, E::defer},
+      {"another answer", 2, 401, true, 1, E::defer},
+      {"three times: people decide", 2, 404, true, 3, E::hold},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.name);
+    Sample sample{Outcome::setup, 404};
+    sample.again(0, c.strikes);
+    sample.end.intent.last_status = c.last_status;
+    if (!c.others_succeed) sample.health.last_success.reset();
+    CHECK(sample.decide().strikes == c.want);
+    CHECK(sample.end.step == c.step);
+    CHECK(sample.end.attempts == 0);
+    CHECK_FALSE(sample.end.doubt_since);
+  }
+  Sample held{Outcome::setup, 404};
+  held.again(0, 2).end.intent.last_status = 404;
+  CHECK(held.decide().detail == "answered HTTP 404 3 times while others succeeded: words");
+  Sample certificate{Outcome::setup};
+  CHECK(certificate.again(0, 2).no_answer().decide().strikes == 2);
+  CHECK(certificate.end.step == E::defer);
 }
 
 TEST_CASE("retry_policy: six hours of outage neither fail nor hold a row") {
