@@ -176,7 +176,9 @@ void Engine::settle(Call call, const wire::HttpEnd& end, Instant now) {
     lane.last_success = std::max(lane.last_success.value_or(call.started_at), call.started_at);
   }
   tell_breaker(lane.breaker, call, judged, now);
-  if (judged.retry_after && end.status == 429) lane.pacer.hold_until(now + *judged.retry_after);
+  if (judged.retry_after && end.status == 429) {
+    lane.pacer.hold_until(now + std::min(*judged.retry_after, kLaneHoldMax));
+  }
   if (!attempt.intent.asks) note_setup(attempt, judged.outcome, now);
   outcomes_.push_back(std::move(attempt));
 }

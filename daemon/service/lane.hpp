@@ -28,6 +28,10 @@ inline constexpr std::array<std::int64_t, 14> kLatencyBoundsUs = {
     500,     1'000,   2'500,   5'000,     10'000,    25'000,    50'000,
     100'000, 250'000, 500'000, 1'000'000, 2'500'000, 5'000'000, 10'000'000};
 
+// However long a 429 asks for, it holds the whole downstream no longer than this: it may be about
+// one recipient.  The row itself waits for as long as it was told.
+inline constexpr Millis kLaneHoldMax{60'000};
+
 // A window smaller than this is filled by a few lost answers.
 inline constexpr int kWindowMin = 16;
 

@@ -1,6 +1,7 @@
 #include "tests/simulation/model_service.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/json.hpp"
 
@@ -194,6 +195,11 @@ void ModelService::arrive(Visit& visit) {
   const bool carried = (visit.fate != Fate::error && visit.fate != Fate::same_error &&
                         visit.fate != Fate::redirected) ||
                        random_.chance(0.5);
+  if (long_wait > 0) {
+    end_with_answer(end, 429, R"({"code":"too_many"})");
+    end.retry_after = std::to_string(std::exchange(long_wait, 0));
+    return;
+  }
   switch (visit.fate) {
     case Fate::too_many:
       end_with_answer(end, 429, R"({"code":"too_many"})");

@@ -89,6 +89,7 @@ class ModelService {
   double broken_share = 0;   // of the recipients: always the same 500, never carried out
   double unknown_share = 0;  // of the recipients: always 404
   std::string url;           // where it is; calls to elsewhere are answered 404; empty: anywhere
+  std::int64_t long_wait = 0;  // seconds: a 429 that says so is the next answer, once
   double limit = 1e9;        // calls per second that nobody may exceed
   void begin_outage(Outage kind, Instant until);
 

@@ -318,6 +318,20 @@ TEST_CASE("scenario: recipients whom a downstream does not know are held, the ot
   CHECK(end.count(IssuanceState::held) + end.count(kIssued) == 400);
 }
 
+TEST_CASE("scenario: a 429 that asks for an hour keeps its own row waiting, and no other") {
+  World world{31, patient()};
+  world.coupons.long_wait = 3'600;
+  const Instant begun = world.clock.now();
+  const ObjectId job = world.submit({.campaign = kPair, .list = SampleLists::many});
+  REQUIRE(comes_to(world, [&] { return world.job(job).count(kIssued) == 399; }));
+  CHECK(world.clock.now() - begun < std::chrono::minutes{3});
+  REQUIRE(run_until_state(world, job, JobState::done));
+  CHECK(world.clock.now() - begun >= std::chrono::hours{1});
+  world.calm();
+  world.finish();
+  CHECK(world.problem() == "");
+}
+
 TEST_CASE("scenario: a job that is paused before its time waits for it again") {
   World world{13, {}};
   const WallTime start = world.clock.wall_now() + Millis{5'000};
