@@ -41,7 +41,11 @@ void decide(const RetrySettings& settings, const Judgement& judged, const LaneHe
 // An intent that is taken back before any byte has left.
 [[nodiscard]] data::AttemptEnd take_back(data::Intent intent, std::string_view why, WallTime now);
 
+// The wall clock may go back by so much, as ntp lets it, and still be believed.
+inline constexpr Millis kClockStepMax{1'000};
+
 // Whether the downstream may have forgotten the key of a row in doubt: nothing may be repeated.
+// So it is too when the wall clock stands before the doubt: nobody knows then how old it is.
 [[nodiscard]] bool key_may_be_forgotten(const plan::Downstream& downstream,
                                         std::optional<WallTime> doubt_since, WallTime now);
 

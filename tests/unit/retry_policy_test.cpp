@@ -407,4 +407,8 @@ TEST_CASE("retry_policy: nothing is repeated past four fifths of the key's lifet
   CHECK_FALSE(service::key_may_be_forgotten(downstream, kNow - 8min + 1ms, kNow));
   CHECK(service::key_may_be_forgotten(downstream, kNow - 8min, kNow));
   CHECK(service::key_may_be_forgotten(downstream, kNow - 24h, kNow));
+  // The wall clock was set back; a step of ntp's is none.
+  CHECK(service::key_may_be_forgotten(downstream, kNow + 1001ms, kNow));
+  CHECK(service::key_may_be_forgotten(downstream, kNow + 1h, kNow));
+  CHECK_FALSE(service::key_may_be_forgotten(downstream, kNow + 1s, kNow));
 }
