@@ -29,13 +29,22 @@ class ReplyReader::Pointers final : public nlohmann::json_sax<nlohmann::json> {
     const Wanted* found = find(pointer);
     return found != nullptr && found->seen ? &found->value : nullptr;
   }
+  // Whether what stands there is a string or a number, rather than true, null or an object.
+  [[nodiscard]] bool is_text(std::string_view pointer) const {
+    const Wanted* found = find(pointer);
+    return found != nullptr && found->seen && found->text;
+  }
 
   bool null() override { return scalar("null"); }
   bool boolean(bool value) override { return scalar(value ? "true" : "false"); }
-  bool number_integer(number_integer_t value) override { return scalar(std::to_string(value)); }
-  bool number_unsigned(number_unsigned_t value) override { return scalar(std::to_string(value)); }
-  bool number_float(number_float_t, const string_t& text) override { return scalar(text); }
-  bool string(string_t& value) override { return scalar(value); }
+  bool number_integer(number_integer_t value) override {
+    return scalar(std::to_string(value), true);
+  }
+  bool number_unsigned(number_unsigned_t value) override {
+    return scalar(std::to_string(value), true);
+  }
+  bool number_float(number_float_t, const string_t& text) override { return scalar(text, true); }
+  bool string(string_t& value) override { return scalar(value, true); }
   bool binary(binary_t&) override { return false; }
   bool start_object(std::size_t) override { return enter(false); }
   bool end_object() override { return leave(); }
@@ -63,6 +72,7 @@ class ReplyReader::Pointers final : public nlohmann::json_sax<nlohmann::json> {
     std::string_view pointer;
     std::string value;
     bool seen = false;
+    bool text = false;  // a string or a number
   };
   struct Level {
     std::size_t path_bytes = 0;  // of the container itself
@@ -92,17 +102,18 @@ class ReplyReader::Pointers final : public nlohmann::json_sax<nlohmann::json> {
     levels_.pop_back();
     return true;
   }
-  bool scalar(std::string_view value) {
+  bool scalar(std::string_view value, bool text = false) {
     step_into_element();
-    return see(value);
+    return see(value, text);
   }
-  bool see(std::string_view value) {
+  bool see(std::string_view value, bool text = false) {
     for (std::size_t i = 0; i < wanted_count_; ++i) {
       Wanted& wanted = wanted_[i];
       if (wanted.pointer != path_) continue;
       if (wanted.seen) return false;  // a key that stands twice: two readers, two meanings
       wanted.value = value;
       wanted.seen = true;
+      wanted.text = text;
     }
     return true;
   }
@@ -159,6 +170,25 @@ Outcome from_status(const Downstream& downstream, bool asks, int status) {
   return status >= 300 && status <= 399 ? Outcome::unknown_setup : Outcome::unknown;
 }
 
+// What is wrong with a reference, which people will read and copy; empty when nothing is.
+std::string_view reference_fault(std::string_view reference) {
+  if (trim_blanks(reference).empty()) return "is blank";
+  if (reference.size() > kReferenceBytesMax) return "is longer than 200 bytes";
+  if (has_control_bytes(reference)) return "has control characters";
+  // The parser has seen to it in what is JSON; kept as the one place that says so.
+  return is_valid_utf8(reference) ? "" : "is no UTF-8";
+}
+
+// Words from outside, fit for a line of a log or a file: no control characters, cut between
+// characters.
+void tidy(std::string& words) {
+  std::erase_if(words, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  if (words.size() <= kDetailBytesMax) return;
+  std::size_t end = kDetailBytesMax;
+  while (end > 0 && (static_cast<unsigned char>(words[end]) & 0xC0U) == 0x80U) --end;
+  words.resize(end);
+}
+
 constexpr std::string_view kOtherId = "the reply is about another request id";
 
 // What is missing of the evidence; empty when nothing is.
@@ -166,12 +196,11 @@ std::string missing_evidence(const Downstream& downstream, const CallFacts& call
                              const ReplyReader& reader) {
   if (!sound) return "the reply is not the JSON that was agreed";
   const std::string* reference = reader.value(downstream.reference_pointer);
-  if (reference == nullptr || reference->empty() || *reference == "null") {
+  if (reference == nullptr || !reader.is_text(downstream.reference_pointer)) {
     return "the reply has no " + downstream.reference_pointer;
   }
-  if (reference->size() > kReferenceBytesMax) {
-    return "the reply's " + downstream.reference_pointer + " is longer than " +
-           std::to_string(kReferenceBytesMax) + " bytes";
+  if (const std::string_view fault = reference_fault(*reference); !fault.empty()) {
+    return "the reply's " + downstream.reference_pointer + " " + std::string{fault};
   }
   const std::string* id = reader.value(downstream.id_pointer);
   if (id == nullptr) return "the reply has no request id at " + downstream.id_pointer;
@@ -245,6 +274,10 @@ const std::string* ReplyReader::value(std::string_view pointer) const {
   return sound_ ? pointers_->value(pointer) : nullptr;
 }
 
+bool ReplyReader::is_text(std::string_view pointer) const {
+  return sound_ && pointers_->is_text(pointer);
+}
+
 ReplyReading ReplyReader::read(const Downstream& downstream, const Reply& reply,
                                const CallFacts& call) {
   const std::vector<OutcomeRule>& table = table_of(downstream, call.asks);
@@ -267,7 +300,7 @@ ReplyReading ReplyReader::read(const Downstream& downstream, const Reply& reply,
   } else {
     judge_refusal(downstream, call, reply.status, *this, reading);
   }
-  if (reading.detail.size() > kDetailBytesMax) reading.detail.resize(kDetailBytesMax);
+  tidy(reading.detail);
   return reading;
 }
 

@@ -70,6 +70,8 @@ class ReplyReader {
   // What stands at one of the definition's pointers, as JSON text without quotes, in the answer
   // that was read last.  Null when nothing does, or when that was no sound JSON.
   [[nodiscard]] const std::string* value(std::string_view pointer) const;
+  // Whether that is a string or a number.
+  [[nodiscard]] bool is_text(std::string_view pointer) const;
 
  private:
   class Pointers;

@@ -92,6 +92,34 @@ TEST_CASE("reply_reading: an amount in the major unit is the same however many d
   }
 }
 
+TEST_CASE("reply_reading: a reference is a string or a number that people can copy") {
+  struct Case {
+    const char* reference;  // as JSON
+    Outcome want;
+  };
+  const Case cases[] = {{R"("G-1")", Outcome::issued},   {"17", Outcome::issued},
+                        {R"("null")", Outcome::issued},  {R"("券-1")", Outcome::issued},
+                        {"null", Outcome::unknown},      {"true", Outcome::unknown},
+                        {"{}", Outcome::unknown},        {"[]", Outcome::unknown},
+                        {R"("")", Outcome::unknown},     {R"(" \t")", Outcome::unknown},
+                        {R"("G\n1")", Outcome::unknown}, {R"("G\u00001")", Outcome::unknown}};
+  for (const Case& c : cases) {
+    CAPTURE(c.reference);
+    const std::string text =
+        R"({"code":0,"data":{"id":"id-1","no":)" + std::string{c.reference} + "}}";
+    CHECK(read(envelope(), 200, text).outcome == c.want);
+  }
+}
+
+TEST_CASE("reply_reading: words from outside are cut between characters, without control ones") {
+  Downstream downstream = envelope();
+  downstream.code_pointer = "/why";
+  std::string why;
+  for (int i = 0; i < 67; ++i) why += "券";  // 201 bytes
+  CHECK(read(downstream, 500, R"({"why":")" + why + R"("})").detail == why.substr(0, 198));
+  CHECK(read(downstream, 500, R"({"why":"a\u001b[2Jb\n"})").detail == "a[2Jb");
+}
+
 TEST_CASE("reply_reading: a reader that is used again remembers nothing") {
   const Downstream downstream = envelope();
   ReplyReader reader;
