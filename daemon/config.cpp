@@ -112,6 +112,9 @@ void add_options(CLI::App& app, Config& config) {
   app.add_flag("--accept-older-ledger", config.accept_older_ledger,
                "Go on with a ledger that is older than its anchor")
       ->configurable(false);
+  app.add_flag("--accept-clock", config.accept_clock,
+               "Go on although the clock is behind the ledger's newest event")
+      ->configurable(false);
 }
 
 void add_tuning(CLI::App& app, Config& config) {

@@ -25,6 +25,7 @@ struct Config {
   log::Format log_format = log::Format::automatic;
   std::string log_level = "info";
   bool accept_older_ledger = false;
+  bool accept_clock = false;
   service::EngineSettings engine;
   strategy::IntakeSettings intake;
 

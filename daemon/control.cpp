@@ -15,6 +15,7 @@ using data::JobAction;
 constexpr Millis kPoll{200};
 constexpr Millis kAnchorEvery{1'000};
 constexpr Millis kTroublesEvery{1'000};
+constexpr Millis kBearersEvery{1'000};
 constexpr int kCommandsPage = 100;
 
 bool same_for_others(const data::JobRecord& a, const data::JobRecord& b) {
@@ -51,6 +52,13 @@ Result<void> Control::begin() {
   return anchor(parts_.clock.now());
 }
 
+void Control::end() {
+  next_anchor_ = {};
+  if (auto done = anchor(parts_.clock.now()); !done) {
+    log::error("the anchor could not be written", {{"why", done.error().message}});
+  }
+}
+
 Instant Control::run_once(Instant now) {
   if (auto done = round(now); !done && done.error().code != Errc::busy) {
     log::error("control round failed; it is tried again", {{"why", done.error().message}});
@@ -73,6 +81,10 @@ Result<void> Control::refresh(bool force) {
   if (changed) {
     VOUCH_CHECK(definitions_.load(control_));
     data_version_ = version;
+  }
+  if (const Instant now = parts_.clock.now(); now >= next_bearers_) {
+    next_bearers_ = now + kBearersEvery;
+    changed = definitions_.reread_bearers() || changed;
   }
   const std::vector<Stop> stops = definitions_.stops();
   definitions_.load_stops(paths_.stop_file());

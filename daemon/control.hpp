@@ -49,6 +49,8 @@ class Control {
 
   // The first snapshot; before the threads start.
   [[nodiscard]] Result<void> begin();
+  // The anchor, as far as the ledger; after the threads have ended.
+  void end();
   // An older ledger may not have heard of jobs that were submitted: they are submitted again.
   [[nodiscard]] Result<void> resubmit_lost_jobs();
   Instant run_once(Instant now);
@@ -91,6 +93,7 @@ class Control {
   std::vector<data::CommandAnswer> answers_;  // durable in the ledger, not yet in the store
   std::int64_t anchored_event_ = -1;
   Instant next_anchor_{};
+  Instant next_bearers_{};
   std::atomic<bool> reload_{false};
   Notices notices_;
   Instant next_troubles_{};

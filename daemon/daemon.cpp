@@ -82,6 +82,11 @@ Result<std::unique_ptr<Daemon>> Daemon::open(const Config& config, const Clock& 
     VOUCH_CHECK(go_on_with_older(ledger, control, clock.wall_now(), whole.error()));
     is_older = true;
   }
+  VOUCH_TRY(const auto newest, data::last_event_time(ledger));
+  if (auto right = data::check_clock(newest, clock.wall_now()); !right) {
+    if (!config.accept_clock) return tl::unexpected<Error>(right.error());
+    log::warn("going on with this clock, as asked", {{"why", right.error().message}});
+  }
   std::unique_ptr<Daemon> daemon{new Daemon(
       config, clock, random,
       Opened{std::move(lock), std::move(ledger), data::LedgerReader{std::move(for_intake)},
@@ -125,6 +130,8 @@ Daemon::~Daemon() {
   intake_.wake();
   http_.stop();
   for (std::thread& thread : threads_) thread.join();
+  // After the last commit, so that the anchor is as far as the ledger.
+  if (!threads_.empty() && health_.store_ok()) control_->end();
 }
 
 Result<void> Daemon::begin(const Config& config) {

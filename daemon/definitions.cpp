@@ -1,5 +1,7 @@
 #include "daemon/definitions.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <filesystem>
 
@@ -76,6 +78,7 @@ Result<void> Definitions::load(store::ControlStore& control) {
 Result<void> Definitions::load_downstreams(store::ControlStore& control) {
   VOUCH_TRY(const auto rows, control.downstreams());
   std::map<ObjectId, data::DownstreamNow> fresh;
+  std::map<ObjectId, BearerFile> bearer_files;
   for (const store::DownstreamRow& row : rows) {
     data::DownstreamNow now{.id = row.id,
                             .name = row.definition.name,
@@ -95,11 +98,38 @@ Result<void> Definitions::load_downstreams(store::ControlStore& control) {
       now.versions.emplace(version,
                            std::make_shared<const plan::Downstream>(std::move(definition)));
     }
-    now.bearer = read_bearer(row.definition.bearer_file, now.name);
+    const std::string& bearer_file = row.definition.bearer_file;
+    // The stamp first: what changes while it is read is read again.
+    if (!bearer_file.empty()) bearer_files[row.id] = {bearer_file, stamp_of(bearer_file)};
+    now.bearer = read_bearer(bearer_file, now.name);
     fresh.emplace(row.id, std::move(now));
   }
   downstreams_ = std::move(fresh);
+  bearer_files_ = std::move(bearer_files);
   return {};
+}
+
+Definitions::FileStamp Definitions::stamp_of(const std::string& path) {
+  struct stat found {};
+  if (stat(path.c_str(), &found) != 0) return {};
+  constexpr std::int64_t kNanosInSecond = 1'000'000'000;
+  return {.inode = found.st_ino,
+          .bytes = found.st_size,
+          .changed_ns = found.st_mtim.tv_sec * kNanosInSecond + found.st_mtim.tv_nsec};
+}
+
+bool Definitions::reread_bearers() {
+  bool changed = false;
+  for (auto& [id, file] : bearer_files_) {
+    const FileStamp stamp = stamp_of(file.path);
+    if (stamp == file.stamp) continue;
+    file.stamp = stamp;
+    data::DownstreamNow& downstream = downstreams_.at(id);
+    downstream.bearer = read_bearer(file.path, downstream.name);
+    log::info("bearer token read again", {{"downstream", downstream.name}});
+    changed = true;
+  }
+  return changed;
 }
 
 Result<void> Definitions::load_campaigns(store::ControlStore& control) {

@@ -31,6 +31,8 @@ class Definitions {
  public:
   // Reads everything again.
   [[nodiscard]] Result<void> load(store::ControlStore& control);
+  // Reads again the bearer tokens whose files have changed; true when there were any.
+  [[nodiscard]] bool reread_bearers();
   // Reads the stop file; without one nothing is stopped.  An unreadable one stops everything.
   void load_stops(const std::string& path);
   [[nodiscard]] const std::vector<Stop>& stops() const { return stops_; }
@@ -53,7 +55,21 @@ class Definitions {
   void fill_job(data::JobNow& now, const store::JobRow& row) const;
   [[nodiscard]] std::string blocked(const data::JobNow& job, const store::JobRow* row) const;
 
+  // By which a changed file is known.
+  struct FileStamp {
+    std::uint64_t inode = 0;
+    std::int64_t bytes = -1;  // -1: there is none
+    std::int64_t changed_ns = 0;
+    bool operator==(const FileStamp&) const = default;
+  };
+  struct BearerFile {
+    std::string path;
+    FileStamp stamp;
+  };
+  [[nodiscard]] static FileStamp stamp_of(const std::string& path);
+
   std::map<ObjectId, data::DownstreamNow> downstreams_;
+  std::map<ObjectId, BearerFile> bearer_files_;  // of downstreams that have one
   std::map<ObjectId, store::CampaignRow> campaigns_;
   std::map<std::pair<ObjectId, int>, std::shared_ptr<const plan::Campaign>> versions_;
   std::map<ObjectId, store::ClientRow> clients_;

@@ -164,4 +164,13 @@ Result<void> check_anchor(const std::optional<Anchor>& anchor, std::string_view 
               hint);
 }
 
+Result<void> check_clock(const std::optional<WallTime>& newest_event, WallTime now) {
+  if (!newest_event || now >= *newest_event - kClockBehindMax) return {};
+  return fail(
+      Errc::attention,
+      "the clock says " + format_time_utc(now) + ", but the ledger's newest event is of " +
+          format_time_utc(*newest_event) + ": the clock was set back",
+      "set the clock right; if it is right now and was ahead before: vouchd --accept-clock");
+}
+
 }  // namespace vouch::data

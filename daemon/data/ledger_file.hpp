@@ -61,4 +61,9 @@ struct Anchor {
 [[nodiscard]] Result<void> check_anchor(const std::optional<Anchor>& anchor,
                                         std::string_view ledger_id, std::int64_t last_event);
 
+// A wall clock behind the ledger's newest event by more than kClockBehindMax was set back: every
+// age and deadline would be wrong.
+inline constexpr Millis kClockBehindMax{5 * 60'000};
+[[nodiscard]] Result<void> check_clock(const std::optional<WallTime>& newest_event, WallTime now);
+
 }  // namespace vouch::data

@@ -96,3 +96,22 @@ refuses() {
   assert_equal "systemctl start vouchd" "$(fix_of)"
   assert_equal "systemctl start vouchd@external" "$(fix_of --instance external)"
 }
+
+@test "clock: one that is far behind the ledger's newest event is refused, unless it is accepted" {
+  start_sandbox
+  make_shop 20
+  submit_shop
+  start_vouchd
+  run -0 vouchctl job wait shop-1 --timeout 60s
+  stop vouchd
+  # A clean stop leaves an anchor that is as far as the ledger.
+  assert_equal "$(ledger 'SELECT max(seq) FROM event')" \
+    "$(jq .last_event "$VOUCH_STORE/control/anchor-main.json")"
+  sqlite3 "$VOUCH_STORE/ledger/main/ledger.db" \
+    'UPDATE event SET at_ms = at_ms + 3600000 WHERE seq = (SELECT max(seq) FROM event)'
+  run -9 vouchd --admin-listen none
+  assert_contains "$output" "the clock was set back"
+  assert_contains "$output" "vouchd --accept-clock"
+  start_vouchd --accept-clock
+  stop vouchd
+}

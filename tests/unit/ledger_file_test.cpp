@@ -56,3 +56,14 @@ TEST_CASE("instance lock: a second daemon is refused, and told who holds it") {
   CHECK(second.error().message.find("pid " + std::to_string(getpid())) != std::string::npos);
   CHECK(second.error().hint.find("--instance") != std::string::npos);
 }
+
+TEST_CASE("ledger file: a clock behind the newest event by more than five minutes is refused") {
+  const WallTime newest = from_ms(1'893'456'000'000);
+  CHECK(data::check_clock({}, newest));
+  CHECK(data::check_clock(newest, newest + std::chrono::hours{24}));
+  CHECK(data::check_clock(newest, newest - data::kClockBehindMax));
+  const auto refused = data::check_clock(newest, newest - data::kClockBehindMax - Millis{1});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == Errc::attention);
+  CHECK(refused.error().hint.find("--accept-clock") != std::string::npos);
+}
