@@ -130,7 +130,9 @@ struct JobRow {
 //                           {"campaign","client","recipient_id","attributes":{},"idempotency_key"}
 //   test_downstream         {"downstream":name}
 //   settle                  by a statement, at most 500 rows:
-//                           {"statement":name,"rows":[{"id","executed","amount_minor","reference"}]}
+//                           {"statement":name,
+//                            "rows":[{"id","executed","amount_minor","reference"}]}
+//   close                   a job that balances
 struct CommandRow {
   std::int64_t id = 0;
   std::string kind{};

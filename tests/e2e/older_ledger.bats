@@ -48,7 +48,7 @@ go_on_with_it() {
 
 executed() { tail -n +2 -q "$PLACE"/journals/coupons.csv | wc -l; }
 
-@test "older ledger: under contract key what it does not know is repeated, and has no second effect" {
+@test "older ledger: under contract key what it does not know is repeated without a second effect" {
   start_sandbox
   make_shop 1200
   start_vouchd
@@ -57,7 +57,7 @@ executed() { tail -n +2 -q "$PLACE"/journals/coupons.csv | wc -l; }
   go_on_with_it
 }
 
-@test "older ledger: under contract query what it does not know is asked about, never called again" {
+@test "older ledger: under contract query what it does not know is asked about, not called again" {
   start_sandbox --key-memory 1ms # whoever calls twice has two vouchers
   make_shop 1200
   printf '[{"status":404,"pointer":"/code","value":"NOT_FOUND","outcome":"not_found"}]\n' \

@@ -84,13 +84,13 @@ class ModelService {
   Millis latency_max{60};
   double slow_share = 0;  // of the calls that are carried out, how many take seconds
   Millis key_lifetime{std::chrono::hours{1}};
-  double decline_share = 0;  // of the recipients: refused, for ever the same ones
-  double exhaust_share = 0;  // of the recipients: always 429
-  double broken_share = 0;   // of the recipients: always the same 500, never carried out
-  double unknown_share = 0;  // of the recipients: always 404
-  std::string url;           // where it is; calls to elsewhere are answered 404; empty: anywhere
+  double decline_share = 0;    // of the recipients: refused, for ever the same ones
+  double exhaust_share = 0;    // of the recipients: always 429
+  double broken_share = 0;     // of the recipients: always the same 500, never carried out
+  double unknown_share = 0;    // of the recipients: always 404
+  std::string url;             // where it is; calls to elsewhere are answered 404; empty: anywhere
   std::int64_t long_wait = 0;  // seconds: a 429 that says so is the next answer, once
-  double limit = 1e9;        // calls per second that nobody may exceed
+  double limit = 1e9;          // calls per second that nobody may exceed
   void begin_outage(Outage kind, Instant until);
 
   // --- what the world asks of it.
