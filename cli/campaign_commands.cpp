@@ -31,6 +31,7 @@ Record record_of(const store::CampaignRow& row) {
           {"version", "Version", row.version, Shown::wide},
           {"state", "State", Value{row.state}.tone(tone_of(row.state))},
           {"pause_reason", "Reason", row.pause_reason},
+          {"instance", "Instance", row.instance, Shown::wide},
           {"item_names", "Items", join(items, " ")},
           {"once_per", "Once per", once_per_text(campaign)},
           {"time_zone", "Time zone", campaign.time_zone, Shown::wide},

@@ -167,6 +167,7 @@ Result<int> create(Session& session, const CreateOptions& options) {
     return fail(Errc::conflict,
                 "the campaign " + campaign.definition.name + " is " + campaign.state);
   }
+  VOUCH_CHECK(store::ControlStore::check_instance(campaign, session.instance()));
   VOUCH_CHECK(check_uncertain(*control, campaign.definition, options.accept_uncertain));
   VOUCH_TRY(Json arguments, arguments_of(*control, campaign, options));
   if (options.accept_uncertain) arguments["accept_uncertain"] = true;
@@ -175,8 +176,9 @@ Result<int> create(Session& session, const CreateOptions& options) {
                 "no vouchd runs for the instance \"" + session.instance() + "\": nothing was asked",
                 "start it, then run this again");
   }
-  VOUCH_TRY(const std::string answer,
-            session.ask({.kind = "issue", .arguments_json = arguments.dump()}));
+  VOUCH_TRY(
+      const std::string answer,
+      session.ask({.kind = "issue", .campaign = campaign.id, .arguments_json = arguments.dump()}));
   if (session.dry_run()) {
     VOUCH_CHECK(session.out().changed(
         "issuance", "created",

@@ -248,6 +248,7 @@ Result<void> check_end(const Submission& submission, const Prospect& prospect, b
 
 Result<void> check_campaign(const Submission& submission, WallTime now) {
   const store::CampaignRow& campaign = submission.campaign;
+  VOUCH_CHECK(store::ControlStore::check_instance(campaign, submission.job.instance));
   const std::string name = "the campaign " + campaign.definition.name;
   if (campaign.state == "ended") return fail(Errc::conflict, name + " has ended");
   if (campaign.definition.not_after && *campaign.definition.not_after <= now) {

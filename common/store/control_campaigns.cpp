@@ -7,12 +7,12 @@ namespace vouch::store {
 namespace {
 
 constexpr std::string_view kAll = R"sql(
-  SELECT c.id, c.version, c.state, c.pause_reason, c.created_ms, v.definition
+  SELECT c.id, c.version, c.state, c.pause_reason, c.created_ms, v.definition, c.instance
     FROM campaign AS c JOIN campaign_version AS v ON v.campaign = c.id AND v.version = c.version
    ORDER BY c.name
 )sql";
 constexpr std::string_view kOne = R"sql(
-  SELECT c.id, c.version, c.state, c.pause_reason, c.created_ms, v.definition
+  SELECT c.id, c.version, c.state, c.pause_reason, c.created_ms, v.definition, c.instance
     FROM campaign AS c JOIN campaign_version AS v ON v.campaign = c.id AND v.version = c.version
    WHERE c.name = :name OR c.id = :id ORDER BY c.name = :name DESC LIMIT 1
 )sql";
@@ -30,6 +30,8 @@ constexpr std::string_view kInsertVersion = R"sql(
 )sql";
 constexpr std::string_view kSetState =
     "UPDATE campaign SET state = :state, pause_reason = :reason WHERE id = :id";
+constexpr std::string_view kBind =
+    "UPDATE campaign SET instance = :instance WHERE id = :id AND instance = ''";
 
 struct StoredCampaign {
   CampaignRow row;
@@ -44,6 +46,7 @@ StoredCampaign read_campaign(const Statement& row) {
   out.row.pause_reason = row.string(3);
   out.row.created = row.wall(4);
   out.definition = row.string(5);
+  out.row.instance = row.string(6);
   return out;
 }
 
@@ -109,6 +112,20 @@ Result<CampaignRow> ControlStore::create_campaign(const Actor& actor,
                                  .text();
   VOUCH_CHECK(change.commit("campaign create", campaign.name, detail));
   return row;
+}
+
+Result<void> ControlStore::check_instance(const CampaignRow& row, std::string_view instance) {
+  if (row.instance.empty() || row.instance == instance) return {};
+  return fail(Errc::conflict,
+              "the campaign \"" + row.definition.name + "\" belongs to the instance \"" +
+                  row.instance + "\", whose ledger knows who has been given what",
+              "add --instance " + row.instance);
+}
+
+Result<void> ControlStore::bind_campaign(ObjectId id, std::string_view instance) {
+  VOUCH_TRY(const CampaignRow row, campaign(format_id(ObjectKind::campaign, id)));
+  VOUCH_CHECK(check_instance(row, instance));
+  return database_.prepared(kBind).bind(":id", stored(id)).bind(":instance", instance).run();
 }
 
 Result<void> ControlStore::set_campaign_state(const Actor& actor, std::string_view name_or_id,

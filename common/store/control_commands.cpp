@@ -55,6 +55,7 @@ CommandRow read_command(const Statement& row) {
 Result<std::int64_t> ControlStore::add_command(const Actor& actor, CommandRow row) {
   if (row.job != 0) VOUCH_CHECK(job_by_id(row.job).map([](const JobRow&) {}));
   VOUCH_TRY(ControlChange change, ControlChange::begin(database_, actor));
+  if (row.campaign != 0) VOUCH_CHECK(bind_campaign(row.campaign, row.instance));
   VOUCH_CHECK(database_.prepared(kInsert)
                   .bind(":kind", row.kind)
                   .bind(":job", stored_or_null(row.job))

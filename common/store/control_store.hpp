@@ -80,6 +80,7 @@ struct CampaignRow {
   std::string pause_reason{};
   WallTime created{};
   plan::Campaign definition{};
+  std::string instance{};  // the only vouchd that may issue it; empty before its first job
 };
 
 struct ListRow {
@@ -136,7 +137,8 @@ struct JobRow {
 struct CommandRow {
   std::int64_t id = 0;
   std::string kind{};
-  ObjectId job = 0;  // 0: none
+  ObjectId job = 0;       // 0: none
+  ObjectId campaign = 0;  // of an issue: bound to the instance with it; not kept in the row
   std::string arguments_json{};
   std::string instance{};
   std::string operator_name{};
@@ -208,6 +210,8 @@ class ControlStore {
   [[nodiscard]] Result<std::vector<CampaignRow>> campaigns();
   [[nodiscard]] Result<CampaignRow> campaign(std::string_view name_or_id);
   [[nodiscard]] Result<plan::Campaign> campaign_version(ObjectId id, int version);
+  // conflict when the campaign belongs to another instance.
+  [[nodiscard]] static Result<void> check_instance(const CampaignRow&, std::string_view instance);
 
   // A sealed list becomes known.  Same name and digest: the list that is there, which is how a
   // run repeated by cron ends; other digest: conflict; other name and same digest: conflict
@@ -226,6 +230,8 @@ class ControlStore {
   // The job and its "submit" command, which never expires, in one transaction.  The same submit
   // key with the same content is the job that is there; with other content it is a conflict.
   // Takes `row.id` when it is not 0: under once_per: job the id is part of the options.
+  // A campaign's first job binds it to the job's instance, for life; one of another instance is a
+  // conflict, since the ledger that knows who has been given what is not there.
   [[nodiscard]] Result<Submission> submit_job(const Actor&, JobRow row, Random&);
   [[nodiscard]] Result<std::vector<JobRow>> jobs();
   [[nodiscard]] Result<JobRow> job(std::string_view id_or_submit_key);
@@ -235,7 +241,8 @@ class ControlStore {
   [[nodiscard]] Result<void> update_job_options(const Actor&, ObjectId id,
                                                 const JobOptions& options);
 
-  // Adds a command; it is void when vouchd has not taken it before `expires`.
+  // Adds a command; it is void when vouchd has not taken it before `expires`.  An issue binds
+  // its campaign to the instance, as a job does.
   [[nodiscard]] Result<std::int64_t> add_command(const Actor&, CommandRow row);
   [[nodiscard]] Result<CommandRow> command(std::int64_t id);
   // The "submit" command of a job: what vouchd said to it.
@@ -262,6 +269,8 @@ class ControlStore {
   [[nodiscard]] Database& database() { return database_; }
 
  private:
+  // Within a transaction of the caller's.
+  [[nodiscard]] Result<void> bind_campaign(ObjectId id, std::string_view instance);
   explicit ControlStore(Database database, StorePaths paths)
       : database_{std::move(database)}, paths_{std::move(paths)} {}
   Database database_;

@@ -65,6 +65,9 @@ CREATE TABLE campaign (
   version      INTEGER NOT NULL,
   state        TEXT    NOT NULL CHECK (state IN ('active', 'paused', 'ended')),
   pause_reason TEXT    NOT NULL DEFAULT '',
+  -- The vouchd instance that had its first job or single issuance, for life; '': none yet.  Who
+  -- has been given what stands in that instance's ledger alone.
+  instance     TEXT    NOT NULL DEFAULT '',
   created_ms   INTEGER NOT NULL
 ) STRICT;
 

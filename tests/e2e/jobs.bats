@@ -347,3 +347,20 @@ PY
   run -0 vouchctl explain kund-1 -o json
   assert_equal "rejected 4 amount_comma" "$(json '.[0] | "\(.what) \(.line) \(.result)"')"
 }
+
+@test "job: a campaign belongs to the instance that had its first job" {
+  make_gifts
+  vouchctl -q --instance internal job submit --campaign gift --file november.csv \
+    --amount-unit major --submit-key nov
+  assert_equal internal "$(vouchctl campaign show gift -o json | jq -r .instance)"
+  recipients other 3 >other.csv
+  run -6 submit other other.csv
+  assert_contains "$output" 'the campaign "gift" belongs to the instance "internal"'
+  assert_contains "$output" "hint: add --instance internal"
+  run -6 submit other other.csv --dry-run
+  assert_equal 1 "$(jobs)"
+  run -6 vouchctl issuance create --campaign gift --recipient x --amount amount=1 \
+    --amount-unit minor
+  run -0 vouchctl --instance internal job submit --campaign gift --file other.csv \
+    --amount-unit major --submit-key other
+}

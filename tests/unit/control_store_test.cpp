@@ -256,6 +256,41 @@ TEST_CASE("jobs: a submit key is one job, submitted once, and its content does n
   CHECK(store.open_commands("main", 0, 100).value().size() == 4);
 }
 
+// Who has been given what stands in the ledger of one instance alone.
+TEST_CASE("campaigns: the first job or single issuance binds one to its instance, for life") {
+  World world;
+  ControlStore store = world.filled();
+  const auto submit = [&](const std::string& key, const std::string& instance) {
+    JobRow row = World::job_row(store, key, "d1");
+    row.instance = instance;
+    return store.submit_job(kJo, row, world.random);
+  };
+  const CampaignRow birthday = store.campaign("birthday").value();
+  CHECK(birthday.instance.empty());
+  const auto issue = [&](const std::string& instance) {
+    return store.add_command(kJo, {.kind = "issue",
+                                   .campaign = birthday.id,
+                                   .arguments_json = "{}",
+                                   .instance = instance,
+                                   .expires = kNow + Millis{1000}});
+  };
+  SUBCASE("by a job") {
+    REQUIRE(submit("one", "internal"));
+  }
+  SUBCASE("by a single issuance") {
+    REQUIRE(issue("internal"));
+  }
+  CHECK(store.campaign("birthday").value().instance == "internal");
+  const auto refused = submit("two", "external");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == Errc::conflict);
+  CHECK(refused.error().message.find("belongs to the instance \"internal\"") != std::string::npos);
+  CHECK(refused.error().hint == "add --instance internal");
+  CHECK(issue("external").error().code == Errc::conflict);
+  CHECK(submit("three", "internal"));
+  CHECK(issue("internal"));
+}
+
 TEST_CASE("jobs: options are stored as they were asked for") {
   JobOptions options;
   options.rate = 2.5;
