@@ -103,7 +103,9 @@ Result<std::vector<BackupFile>> copy_all(Session& session, store::ControlStore& 
   std::vector<BackupFile> files;
   std::vector<std::string> lists;
   {
-    // Held by this connection; the copies are read through others.
+    // Held by this connection; the copies are read through others.  While it is held nobody adds a
+    // command, so that whatever a ledger applies meanwhile is in the control store's copy, and the
+    // order of the copies does not matter: vouchd refuses a control store older than its ledger.
     VOUCH_TRY(const store::Transaction held, store::Transaction::begin(control.database()));
     VOUCH_TRY(files.emplace_back(), copy_database(root, target, "control/control.db"));
     for (const std::string& ledger : ledger_files(session.paths())) {

@@ -54,7 +54,7 @@ Result<bool> order(Session& session, const JobView& view, const std::string& kin
                               .arguments_json = arguments_json,
                               .instance = view.row.instance,
                               .expires = actor.now + kKeptFor};
-  VOUCH_TRY(const std::int64_t command, control->add_command(actor, row));
+  VOUCH_TRY(const std::int64_t command, control->add_command(actor, row, session.random()));
   if (actor.dry_run) return true;
   const std::string kept = "the command is kept and carried out if one takes it before " +
                            format_time_local(row.expires);

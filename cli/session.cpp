@@ -97,7 +97,7 @@ Result<std::string> Session::ask(store::CommandRow row, Millis timeout) {
   if (row.instance.empty()) row.instance = instance();
   if (row.expires == WallTime{}) row.expires = who.now + timeout;
   VOUCH_TRY(store::ControlStore * control_store, control());
-  VOUCH_TRY(const std::int64_t id, control_store->add_command(who, std::move(row)));
+  VOUCH_TRY(const std::int64_t id, control_store->add_command(who, std::move(row), random()));
   if (who.dry_run) return std::string{R"({"ok":true,"dry_run":true})"};
   return await_answer(id, timeout);
 }

@@ -115,6 +115,9 @@ void add_options(CLI::App& app, Config& config) {
   app.add_flag("--accept-clock", config.accept_clock,
                "Go on although the clock is behind the ledger's newest event")
       ->configurable(false);
+  app.add_flag("--accept-older-control", config.accept_older_control,
+               "Go on with a control store that is older than the ledger")
+      ->configurable(false);
 }
 
 void add_tuning(CLI::App& app, Config& config) {

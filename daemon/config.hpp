@@ -26,6 +26,7 @@ struct Config {
   std::string log_level = "info";
   bool accept_older_ledger = false;
   bool accept_clock = false;
+  bool accept_older_control = false;
   service::EngineSettings engine;
   strategy::IntakeSettings intake;
 

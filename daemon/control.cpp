@@ -25,6 +25,10 @@ bool same_for_others(const data::JobRecord& a, const data::JobRecord& b) {
          (a.kind != data::JobKind::rerun || a.ranges_planned == b.ranges_planned);
 }
 
+data::CommandName name_of(const store::CommandRow& command) {
+  return {command.id, command.nonce};
+}
+
 std::string refusal_json(const Error& error) {
   return Json{{"ok", false},
               {"code", name_of(error.code)},
@@ -107,7 +111,7 @@ Result<void> Control::take_commands() {
   for (const store::CommandRow& command : commands) {
     last_command_ = command.id;
     // One that an earlier run applied has its answer in the ledger.
-    VOUCH_TRY(const auto applied, reader_.applied(command.id));
+    VOUCH_TRY(const auto applied, reader_.applied(name_of(command)));
     if (applied) {
       answers_.push_back({command.id, *applied});
       continue;
@@ -149,7 +153,7 @@ void Control::carry_out(const store::CommandRow& command) {
 
 void Control::refuse(const store::CommandRow& command, const Error& error) {
   parts_.writer.push(
-      data::Note{.command = command.id,
+      data::Note{.command = name_of(command),
                  .kind = EventKind::daemon,
                  .words = "command " + std::to_string(command.id) + " refused: " + error.message,
                  .answer = refusal_json(error)});
@@ -174,7 +178,7 @@ Result<void> Control::carry_out_submit(const store::CommandRow& command) {
     row = definitions_.job(command.job);
   }
   if (row == nullptr) return fail(Errc::not_found, "the submitted job is not in the store");
-  return submit(*row, command.id);
+  return submit(*row, name_of(command));
 }
 
 Result<void> Control::resubmit_lost_jobs() {
@@ -194,7 +198,7 @@ Result<void> Control::resubmit_lost_jobs() {
   return {};
 }
 
-Result<void> Control::submit(const store::JobRow& row, std::int64_t command) {
+Result<void> Control::submit(const store::JobRow& row, const data::CommandName& command) {
   VOUCH_ASSERT(definitions_.campaign(row.campaign) != nullptr);  // a foreign key
   VOUCH_TRY(const plan::Campaign version,
             control_.campaign_version(row.campaign, row.campaign_version));
@@ -229,7 +233,7 @@ Result<void> Control::carry_out_change(const store::CommandRow& command, JobActi
   VOUCH_TRY(JsonReader reader, JsonReader::object(json, ""));
   VOUCH_TRY(const auto reason, reader.optional_text("reason"));
   VOUCH_TRY(const bool repeat, reader.boolean_or("settle_by_repeat", false));
-  parts_.writer.push(data::ChangeJob{.command = command.id,
+  parts_.writer.push(data::ChangeJob{.command = name_of(command),
                                      .id = command.job,
                                      .action = action,
                                      .settle_by_repeat = repeat,
@@ -247,7 +251,7 @@ Result<void> Control::carry_out_single(const store::CommandRow& command) {
   const store::CampaignRow* of = definitions_.campaign(campaign_name);
   if (of == nullptr) return fail(Errc::not_found, "no campaign \"" + campaign_name + "\"");
 
-  strategy::SingleRequest request{.command = command.id,
+  strategy::SingleRequest request{.command = name_of(command),
                                   .job = definitions_.single_job(*of),
                                   .recipient = {},
                                   .occurrence = 0,
@@ -294,7 +298,7 @@ Result<void> Control::carry_out_test(const store::CommandRow& command) {
   VOUCH_TRY(const std::string name, reader.text("downstream"));
   const data::DownstreamNow* to = definitions_.downstream(name);
   if (to == nullptr) return fail(Errc::not_found, "no downstream \"" + name + "\"");
-  parts_.engine.test({.command = command.id, .downstream = to->id});
+  parts_.engine.test({.command = name_of(command), .downstream = to->id});
   return {};
 }
 
@@ -309,7 +313,7 @@ Result<void> Control::carry_out_settle(const store::CommandRow& command) {
     return fail(Errc::invalid, "/rows: must be an array of at most 500 rows");
   }
   data::SettleByStatement message;
-  message.command = command.id;
+  message.command = name_of(command);
   message.words = "statement " + statement + ", given by " + command.operator_name;
   for (const Json& value : *rows) {
     VOUCH_TRY(JsonReader row, JsonReader::object(value, "/rows"));
@@ -333,7 +337,7 @@ Result<void> Control::carry_out_close(const store::CommandRow& command) {
   VOUCH_TRY(const Json json, parse_json(command.arguments_json));
   VOUCH_TRY(JsonReader reader, JsonReader::object(json, ""));
   VOUCH_TRY(const std::int64_t issued, reader.integer("issued", 0, INT64_MAX));
-  parts_.writer.push(data::CloseJob{.command = command.id,
+  parts_.writer.push(data::CloseJob{.command = name_of(command),
                                     .id = command.job,
                                     .issued = issued,
                                     .words = "balanced, by " + command.operator_name});

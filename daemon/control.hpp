@@ -62,7 +62,7 @@ class Control {
   [[nodiscard]] Result<void> refresh(bool force);
   [[nodiscard]] Result<void> take_commands();
   void carry_out(const store::CommandRow& command);
-  [[nodiscard]] Result<void> submit(const store::JobRow& row, std::int64_t command);
+  [[nodiscard]] Result<void> submit(const store::JobRow& row, const data::CommandName& command);
   [[nodiscard]] Result<void> check_uncertain(const plan::Campaign& campaign, bool accepted) const;
   [[nodiscard]] Result<void> carry_out_submit(const store::CommandRow& command);
   [[nodiscard]] Result<void> carry_out_change(const store::CommandRow& command,

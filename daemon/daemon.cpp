@@ -34,6 +34,25 @@ Result<void> make_ledger_folder(const std::string& folder) {
   return {};
 }
 
+// In an older copy of the control store ids of commands begin again, and what was submitted since
+// is not there.  Once that is accepted, ids go on above those that the ledger has seen.
+Result<void> check_control(const Config& config, store::ControlStore& control,
+                           data::LedgerReader& ledger, WallTime now) {
+  VOUCH_TRY(const std::int64_t applied, ledger.last_applied());
+  VOUCH_TRY(const std::int64_t given, control.last_command());
+  if (applied <= given) return {};
+  const std::string why = "the control store ends at command " + std::to_string(given) +
+                          " but the ledger has applied command " + std::to_string(applied) +
+                          ": the control store is an older copy";
+  if (!config.accept_older_control) {
+    return fail(Errc::attention, why,
+                "find the newest control.db; to go on with this one all the same, after submitting "
+                "again what is missing in it: vouchd --accept-older-control");
+  }
+  log::warn("going on with an older control store, as asked", {{"why", why}});
+  return control.skip_commands({.operator_name = "vouchd", .now = now}, applied);
+}
+
 // Names the option that chose the address, and how this instance gets another.
 tl::unexpected<Error> no_listener(const Config& config, Error error) {
   if (error.code == Errc::unavailable) {
@@ -87,6 +106,7 @@ Result<std::unique_ptr<Daemon>> Daemon::open(const Config& config, const Clock& 
     if (!config.accept_clock) return tl::unexpected<Error>(right.error());
     log::warn("going on with this clock, as asked", {{"why", right.error().message}});
   }
+  VOUCH_CHECK(check_control(config, control, reader, clock.wall_now()));
   std::unique_ptr<Daemon> daemon{new Daemon(
       config, clock, random,
       Opened{std::move(lock), std::move(ledger), data::LedgerReader{std::move(for_intake)},

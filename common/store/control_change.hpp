@@ -53,6 +53,11 @@ class Detail {
   std::unique_ptr<State> state_;
 };
 
+// Tells a command from another one that has its id in another copy of the store: 62 bits.
+[[nodiscard]] inline std::int64_t new_nonce(Random& random) {
+  return static_cast<std::int64_t>(random.next() >> 2);
+}
+
 // The hash of an audit row: SHA-256 over the hash before it and every column of the row.
 [[nodiscard]] Digest256 audit_hash(Blob previous, const AuditRow& row);
 

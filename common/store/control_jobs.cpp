@@ -30,8 +30,8 @@ constexpr std::string_view kInsert = R"sql(
           :content_digest, :options, :instance, :submitted_ms, :submitted_by)
 )sql";
 constexpr std::string_view kInsertCommand = R"sql(
-  INSERT INTO command (kind, job, arguments, instance, operator, created_ms, expires_ms)
-  VALUES ('submit', :job, '{}', :instance, :operator, :created_ms, :expires_ms)
+  INSERT INTO command (nonce, kind, job, arguments, instance, operator, created_ms, expires_ms)
+  VALUES (:nonce, 'submit', :job, '{}', :instance, :operator, :created_ms, :expires_ms)
 )sql";
 constexpr std::string_view kUpdateOptions = "UPDATE job SET options = :options WHERE id = :id";
 constexpr std::string_view kLastId = "SELECT last_insert_rowid()";
@@ -173,6 +173,7 @@ Result<ControlStore::Submission> ControlStore::submit_job(const Actor& actor, Jo
                   .run());
   // A submission does not expire: the job is known from here on, and with it its key.
   VOUCH_CHECK(database_.prepared(kInsertCommand)
+                  .bind(":nonce", new_nonce(random))
                   .bind(":job", stored(row.id))
                   .bind(":instance", row.instance)
                   .bind(":operator", actor.operator_name)

@@ -136,6 +136,7 @@ struct JobRow {
 //   close                   a job that balances
 struct CommandRow {
   std::int64_t id = 0;
+  std::int64_t nonce = 0;  // set by the store
   std::string kind{};
   ObjectId job = 0;       // 0: none
   ObjectId campaign = 0;  // of an issue: bound to the instance with it; not kept in the row
@@ -243,8 +244,12 @@ class ControlStore {
 
   // Adds a command; it is void when vouchd has not taken it before `expires`.  An issue binds
   // its campaign to the instance, as a job does.
-  [[nodiscard]] Result<std::int64_t> add_command(const Actor&, CommandRow row);
+  [[nodiscard]] Result<std::int64_t> add_command(const Actor&, CommandRow row, Random&);
   [[nodiscard]] Result<CommandRow> command(std::int64_t id);
+  // The greatest id that was ever given; 0 when none was.
+  [[nodiscard]] Result<std::int64_t> last_command();
+  // Ids up to `last` are not given again.
+  [[nodiscard]] Result<void> skip_commands(const Actor&, std::int64_t last);
   // The "submit" command of a job: what vouchd said to it.
   [[nodiscard]] Result<CommandRow> submission_of(ObjectId job);
   // Open commands of an instance with a greater id, in order; at most `max`.

@@ -83,9 +83,12 @@ constexpr std::string_view kAddToRange = R"sql(
     issued_minor = issued_minor + excluded.issued_minor
 )sql";
 
-constexpr std::string_view kApplied = "SELECT answer FROM applied_command WHERE id = :id";
+constexpr std::string_view kApplied =
+    "SELECT answer FROM applied_command WHERE id = :id AND nonce = :nonce";
+constexpr std::string_view kLastApplied = "SELECT coalesce(max(id), 0) FROM applied_command";
 constexpr std::string_view kInsertApplied = R"sql(
-  INSERT INTO applied_command (id, applied_ms, answer) VALUES (:id, :applied_ms, :answer)
+  INSERT OR REPLACE INTO applied_command (id, nonce, applied_ms, answer)
+  VALUES (:id, :nonce, :applied_ms, :answer)
 )sql";
 
 JobRecord read_job(const store::Statement& row) {
@@ -138,14 +141,24 @@ Result<StateCounts> read_totals(store::Database& ledger, std::int64_t job) {
   return totals;
 }
 
-Result<std::optional<std::string>> applied_answer(store::Database& ledger, std::int64_t command) {
+Result<std::optional<std::string>> applied_answer(store::Database& ledger,
+                                                  const CommandName& command) {
   store::Statement& select = ledger.prepared(kApplied);
-  select.bind(":id", command);
+  select.bind(":id", command.id).bind(":nonce", command.nonce);
   VOUCH_TRY(const bool found, select.step());
   if (!found) return std::optional<std::string>{};
   std::string answer = select.string(0);
   select.reset();
   return std::optional<std::string>{std::move(answer)};
+}
+
+Result<std::int64_t> last_applied(store::Database& ledger) {
+  store::Statement& select = ledger.prepared(kLastApplied);
+  VOUCH_TRY(const bool row, select.step());
+  VOUCH_ASSERT(row);
+  const std::int64_t last = select.integer(0);
+  select.reset();
+  return last;
 }
 
 Result<void> JobBook::load() {
@@ -395,9 +408,11 @@ Result<void> JobBook::end_if_complete(JobRecord& job, WallTime now) {
   return {};
 }
 
-Result<void> JobBook::record_applied(std::int64_t command, std::string_view answer, WallTime now) {
+Result<void> JobBook::record_applied(const CommandName& command, std::string_view answer,
+                                     WallTime now) {
   return database_.prepared(kInsertApplied)
-      .bind(":id", command)
+      .bind(":id", command.id)
+      .bind(":nonce", command.nonce)
       .bind(":applied_ms", now)
       .bind(":answer", answer)
       .run();

@@ -67,7 +67,9 @@ struct JobRecord {
 [[nodiscard]] Result<std::vector<JobRecord>> read_open_jobs(store::Database& ledger);
 [[nodiscard]] Result<StateCounts> read_totals(store::Database& ledger, std::int64_t job);
 [[nodiscard]] Result<std::optional<std::string>> applied_answer(store::Database& ledger,
-                                                                std::int64_t command);
+                                                                const CommandName& command);
+// The greatest id of a command that was applied; 0 when none was.
+[[nodiscard]] Result<std::int64_t> last_applied(store::Database& ledger);
 
 class JobBook {
  public:
@@ -113,10 +115,10 @@ class JobBook {
   // Writes what was gathered, and ends or pauses the jobs whose last open row that was.
   [[nodiscard]] Result<void> flush(WallTime now);
 
-  [[nodiscard]] Result<std::optional<std::string>> applied(std::int64_t command) {
+  [[nodiscard]] Result<std::optional<std::string>> applied(const CommandName& command) {
     return applied_answer(database_, command);
   }
-  [[nodiscard]] Result<void> record_applied(std::int64_t command, std::string_view answer,
+  [[nodiscard]] Result<void> record_applied(const CommandName& command, std::string_view answer,
                                             WallTime now);
 
  private:

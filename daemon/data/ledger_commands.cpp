@@ -37,17 +37,17 @@ std::string_view objection(const JobRecord& job, JobAction action) {
 
 }  // namespace
 
-Result<bool> LedgerWriter::already_applied(std::int64_t command) {
+Result<bool> LedgerWriter::already_applied(const CommandName& command) {
   if (command == 0) return false;
   VOUCH_TRY(const auto before, jobs_.applied(command));
-  if (before) answers_.push_back({command, *before});
+  if (before) answers_.push_back({command.id, *before});
   return before.has_value();
 }
 
-Result<void> LedgerWriter::answer(std::int64_t command, std::string text) {
+Result<void> LedgerWriter::answer(const CommandName& command, std::string text) {
   if (command == 0) return {};
   VOUCH_CHECK(jobs_.record_applied(command, text, now_));
-  answers_.push_back({command, std::move(text)});
+  answers_.push_back({command.id, std::move(text)});
   return {};
 }
 

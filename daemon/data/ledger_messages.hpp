@@ -48,7 +48,7 @@ struct GatherRerun {
 
 // From the control thread: a job enters the ledger.
 struct SubmitJob {
-  std::int64_t command = 0;
+  CommandName command = {};
   ObjectId id = 0;
   ObjectId campaign = 0;
   JobKind kind = JobKind::list;
@@ -64,7 +64,7 @@ enum class JobAction : std::uint8_t { start, pause, resume, cancel, note };
 
 // From the control thread (a command), intake (start) or the engine (setup).
 struct ChangeJob {
-  std::int64_t command = 0;  // 0: from inside
+  CommandName command = {};  // 0: from inside
   ObjectId id = 0;           // one of id and number
   std::int64_t number = 0;
   JobAction action = JobAction::note;
@@ -75,7 +75,7 @@ struct ChangeJob {
 
 // From intake: a single issuance, planned.
 struct IssueSingle {
-  std::int64_t command = 0;
+  CommandName command = {};
   ObjectId campaign = 0;
   int items = 0;
   std::string input;  // JSON, kept until the issuance is final
@@ -91,7 +91,7 @@ struct SettleByStatement {
     std::optional<std::int64_t> amount_minor;  // as the statement has it; nothing: it does not say
     std::string reference;
   };
-  std::int64_t command = 0;
+  CommandName command = {};
   std::string words;  // which statement, given by whom
   std::vector<Row> rows;
 };
@@ -100,7 +100,7 @@ inline constexpr std::size_t kStatementRowsMax = 500;
 // From the control thread: a job balances against its downstreams, by the statements that
 // vouchctl has compared; it is closed if nothing has changed since.
 struct CloseJob {
-  std::int64_t command = 0;
+  CommandName command = {};
   ObjectId id = 0;
   std::int64_t issued = 0;  // rows that the statements have
   std::string words;
@@ -108,7 +108,7 @@ struct CloseJob {
 
 // From any: a line for the history, and an answer when a command asked for it.
 struct Note {
-  std::int64_t command = 0;
+  CommandName command = {};
   EventKind kind = EventKind::daemon;
   std::string words;
   std::string answer;  // JSON; empty: {"ok":true}

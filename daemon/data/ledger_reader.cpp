@@ -143,7 +143,7 @@ Result<JobState> LedgerReader::job_state(std::int64_t job) {
   return static_cast<JobState>(*state);
 }
 
-Result<std::optional<std::string>> LedgerReader::applied(std::int64_t command) {
+Result<std::optional<std::string>> LedgerReader::applied(const CommandName& command) {
   return applied_answer(database_, command);
 }
 

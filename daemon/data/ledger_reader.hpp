@@ -78,7 +78,8 @@ class LedgerReader {
   [[nodiscard]] Result<std::int64_t> last_event();
   [[nodiscard]] Result<bool> has_job(ObjectId id);
   [[nodiscard]] Result<JobState> job_state(std::int64_t job);
-  [[nodiscard]] Result<std::optional<std::string>> applied(std::int64_t command);
+  [[nodiscard]] Result<std::optional<std::string>> applied(const CommandName& command);
+  [[nodiscard]] Result<std::int64_t> last_applied() { return data::last_applied(database_); }
   [[nodiscard]] Result<std::map<std::int32_t, RangeCursor>> ranges(std::int64_t job);
 
   // Rows of a job whose time has come, soonest first; by the index issuance_due.

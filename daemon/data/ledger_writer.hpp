@@ -82,9 +82,9 @@ class LedgerWriter {
   [[nodiscard]] Result<void> apply(CloseJob& message);
   [[nodiscard]] Result<void> apply(Note& message);
   // Durable with the effect; passed on after the commit.
-  [[nodiscard]] Result<void> answer(std::int64_t command, std::string text);
+  [[nodiscard]] Result<void> answer(const CommandName& command, std::string text);
   // True when an earlier run has applied it: its answer is passed on again.
-  [[nodiscard]] Result<bool> already_applied(std::int64_t command);
+  [[nodiscard]] Result<bool> already_applied(const CommandName& command);
   void drop(const std::vector<Intent>& intents);  // reserved, and not coming
 
   store::Database& database_;

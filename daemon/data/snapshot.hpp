@@ -23,6 +23,18 @@
 
 namespace vouch::data {
 
+// Which command of the control store: in another copy of that store an id may be another command's,
+// its nonce is not.  Nought: none.
+struct CommandName {
+  CommandName() = default;
+  // NOLINTNEXTLINE(google-explicit-constructor): a plain id is a name
+  CommandName(std::int64_t of_id, std::int64_t of_nonce = 0) : id{of_id}, nonce{of_nonce} {}
+  bool operator==(const CommandName&) const = default;
+
+  std::int64_t id = 0;
+  std::int64_t nonce = 0;
+};
+
 enum class JobKind : std::uint8_t { list = 0, rerun = 1, single = 2 };
 
 struct DownstreamNow {

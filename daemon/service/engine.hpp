@@ -38,7 +38,7 @@ struct EngineSettings {
 
 // `downstream test`: one GET that tells whether name, address, TLS and credentials are right.
 struct TestCall {
-  std::int64_t command = 0;
+  data::CommandName command = {};
   ObjectId downstream = 0;
 };
 
@@ -66,7 +66,7 @@ class Engine {
  private:
   struct Call {
     data::Intent intent;
-    std::int64_t test_command = 0;  // not 0: a test call, without an intent
+    data::CommandName test_command = {};  // not 0: a test call, without an intent
     ObjectId downstream = 0;
     WallTime started_at{};
     int breaker_round = 0;

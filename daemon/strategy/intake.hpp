@@ -43,7 +43,7 @@ struct IntakeSettings {
 
 // A single issuance, resolved by the control thread.
 struct SingleRequest {
-  std::int64_t command = 0;
+  data::CommandName command = {};
   data::JobNow job;  // of kind single; number 0 when there is none yet
   RecipientKey recipient{};
   std::uint64_t occurrence = 0;

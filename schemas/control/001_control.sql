@@ -115,6 +115,7 @@ CREATE TABLE job (
 -- effect, then here.
 CREATE TABLE command (
   id          INTEGER PRIMARY KEY AUTOINCREMENT,
+  nonce       INTEGER NOT NULL,               -- 62 random bits: tells it from one of another copy
   kind        TEXT    NOT NULL,
   job         INTEGER REFERENCES job (id),
   arguments   TEXT    NOT NULL,               -- JSON

@@ -141,9 +141,11 @@ CREATE TABLE event (
   prev_seq      INTEGER                       -- the issuance's event before this one
 ) STRICT;
 
--- Answers given, so that a command is never applied twice.
+-- Answers given, so that a command is never applied twice.  In an older copy of the control store
+-- ids begin again; a command of another nonce is another command, and takes the row's place.
 CREATE TABLE applied_command (
   id         INTEGER PRIMARY KEY,
+  nonce      INTEGER NOT NULL,
   applied_ms INTEGER NOT NULL,
   answer     TEXT    NOT NULL                 -- JSON
 ) STRICT;

@@ -364,3 +364,24 @@ PY
   run -0 vouchctl --instance internal job submit --campaign gift --file other.csv \
     --amount-unit major --submit-key other
 }
+
+@test "commands: an older control store is refused; accepted, it goes on with new commands" {
+  make_gifts
+  vouchctl -q job submit --campaign gift --file november.csv --amount-unit major --submit-key nov
+  cp store/control/control.db older.db
+  start_vouchd
+  wait_for_job nov
+  recipients other 3 >other.csv
+  submit other other.csv --wait --timeout 20s
+  stop vouchd
+  cp older.db store/control/control.db
+  run -9 vouchd --store store --admin-listen none
+  assert_contains "$output" "ends at command 1 but the ledger has applied command 2"
+  assert_contains "$output" "vouchd --accept-older-control"
+  start_vouchd --accept-older-control
+  recipients third 4 >third.csv
+  run -0 submit third third.csv --wait --timeout 20s
+  assert_equal 4 "$(field third rows)"
+  stop vouchd
+  start_vouchd  # once is enough
+}

@@ -268,11 +268,13 @@ TEST_CASE("campaigns: the first job or single issuance binds one to its instance
   const CampaignRow birthday = store.campaign("birthday").value();
   CHECK(birthday.instance.empty());
   const auto issue = [&](const std::string& instance) {
-    return store.add_command(kJo, {.kind = "issue",
-                                   .campaign = birthday.id,
-                                   .arguments_json = "{}",
-                                   .instance = instance,
-                                   .expires = kNow + Millis{1000}});
+    return store.add_command(kJo,
+                             {.kind = "issue",
+                              .campaign = birthday.id,
+                              .arguments_json = "{}",
+                              .instance = instance,
+                              .expires = kNow + Millis{1000}},
+                             world.random);
   };
   SUBCASE("by a job") {
     REQUIRE(submit("one", "internal"));
@@ -332,10 +334,12 @@ TEST_CASE("commands: taken in order, answered once") {
   ControlStore store = world.filled();
   const auto add = [&](const std::string& instance) {
     return store
-        .add_command(kJo, {.kind = "test_downstream",
-                           .arguments_json = R"({"downstream":"coupons"})",
-                           .instance = instance,
-                           .expires = kNow + Millis{1000}})
+        .add_command(kJo,
+                     {.kind = "test_downstream",
+                      .arguments_json = R"({"downstream":"coupons"})",
+                      .instance = instance,
+                      .expires = kNow + Millis{1000}},
+                     world.random)
         .value();
   };
   const auto first = add("main");
@@ -351,6 +355,16 @@ TEST_CASE("commands: taken in order, answered once") {
   CHECK(store.command(first).value().answer_json == R"({"ok":true})");
   CHECK(store.open_commands("main", 0, 10).value().size() == 1);
   CHECK(store.command(99).error().code == Errc::not_found);
+
+  // A nonce of its own, and ids that go on above those of a ledger that has seen more.
+  CHECK(open[0].nonce != open[1].nonce);
+  CHECK(open[0].nonce > 0);
+  CHECK(store.last_command().value() == third);
+  REQUIRE(store.skip_commands({"vouchd", kNow}, 40));
+  REQUIRE(store.skip_commands({"vouchd", kNow}, 20));
+  CHECK(store.last_command().value() == 40);
+  CHECK(add("main") == 41);
+  REQUIRE(store.verify_audit());
 }
 
 TEST_CASE("control store: every change has its audit row, and a changed row shows") {

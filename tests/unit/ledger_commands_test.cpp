@@ -77,6 +77,20 @@ TEST_CASE("ledger_commands: a command given twice has one effect and twice the s
   }
 }
 
+// In an older copy of the control store ids begin again.
+TEST_CASE("ledger_commands: another nonce under a known id is another command") {
+  WriterWorld world;
+  data::SubmitJob first = WriterWorld::submission(0);
+  first.command = {7, 111};
+  CHECK(world.write(first).size() == 1);
+  data::ChangeJob pause = WriterWorld::change(data::JobAction::pause, 0);
+  pause.command = {7, 222};
+  const auto answers = world.write(pause);
+  REQUIRE(answers.size() == 1);
+  CHECK(answers[0] == R"({"ok":true,"state":"paused"})");
+  CHECK(world.write(pause) == answers);
+}
+
 TEST_CASE("ledger_commands: answers are given once, when their effect is durable") {
   WriterWorld world;
   world.writer().push(WriterWorld::submission(7));
