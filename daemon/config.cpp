@@ -131,6 +131,8 @@ void add_tuning(CLI::App& app, Config& config) {
                "Distance of the first calls after a rest");
   add_duration(app, "--setup-probe", config.intake.setup_probe,
                "Distance of probes of a job that is paused for setup");
+  add_duration(app, "--query-apart", retry.query_apart,
+               "Distance of the two answers \"not found\" that are believed");
   app.add_option("--attempts-max", retry.attempts_max,
                  "Answered attempts, each proven not executed, after which a row fails")
       ->check(CLI::Range(1, 1000))

@@ -147,9 +147,13 @@ std::optional<std::size_t> row_of(const std::vector<OutcomeRule>& rules, int sta
   return std::nullopt;
 }
 
+bool is_success(int status) {
+  return status >= 200 && status <= 299;
+}
+
 Outcome from_status(const Downstream& downstream, bool asks, int status) {
-  if (status >= 200 && status <= 299) return Outcome::issued;  // if the evidence is there
-  if (asks) return Outcome::unknown;  // a query that fails says nothing of the call
+  if (is_success(status)) return Outcome::issued;  // if the evidence is there
+  if (asks) return Outcome::unknown;               // a query that fails says nothing of the call
   switch (status) {
     case 429:
       return Outcome::not_executed;
@@ -300,6 +304,10 @@ ReplyReading ReplyReader::read(const Downstream& downstream, const Reply& reply,
   } else {
     judge_refusal(downstream, call, reply.status, *this, reading);
   }
+  const std::string* id = value(downstream.id_pointer);
+  const bool about_it = id == nullptr || *id == "null" || *id == call.request_id;
+  reading.known = call.asks && reading.outcome == Outcome::unknown && is_success(reply.status) &&
+                  sound_ && about_it;
   tidy(reading.detail);
   return reading;
 }

@@ -50,6 +50,7 @@ struct ReplyReading {
   Outcome outcome = Outcome::unknown;
   std::string reference;  // of what was issued
   std::string detail;     // business code or words, at most 200 bytes
+  bool known = false;     // of a query: the call is known there, and has no result yet
   ReplyRule rule = ReplyRule::status;
   std::optional<std::size_t> row;  // of the table, the one that fits, also when evidence decides
 };

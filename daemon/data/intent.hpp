@@ -42,7 +42,8 @@ struct Intent {
   bool probe = false;   // sent although its job is paused for setup
   bool asks = false;    // a query about a call that is in doubt; it stays in doubt meanwhile
   IssuanceState from = IssuanceState::planned;
-  WallTime intent_at;                   // set when the row became `sending`
+  // When the row became `sending`; of a row in doubt, when its latest call began at the latest.
+  WallTime intent_at;
   std::optional<WallTime> doubt_since;  // intent of the earliest attempt that may have acted
   int attempts = 0;
   int strikes = 0;
@@ -50,9 +51,10 @@ struct Intent {
   std::optional<WallTime> last_attempt_at;  // of the attempt before, when there was one
   int last_status = 0;
   Digest128 last_reply{};
-  int asked = 0;                          // queries answered without a result
+  bool was_asked = false;  // the last event is the end of a query
+  int asked = 0;           // queries answered without a result
   std::optional<WallTime> missing_since;  // first settled "not found"
-  bool was_known = false;                 // the query before was answered: it is known there
+  bool known = false;                     // a query was answered: the downstream knows the call
 
   [[nodiscard]] const plan::Item& item() const { return campaign->items[key.item]; }
 };
@@ -70,12 +72,15 @@ struct AttemptEnd {
   EventKind kind = EventKind::attempt;
   Outcome outcome = Outcome::unknown;
   IssuanceEvent step = IssuanceEvent::lose;  // from `sending`; of a query from `in_doubt`
+  bool gives_up = false;                     // after `clear`: nor is it called again
   std::optional<WallTime> next_at;           // set when the step leads to waiting or in_doubt
   std::optional<WallTime> doubt_since;       // as it stands after this attempt
   int attempts = 0;
   int strikes = 0;
   int asked = 0;
   std::optional<WallTime> missing_since;
+  bool known = false;
+  WallTime started_at;  // of the call or query; `at` is when it ended
   WallTime at;
   int http_status = 0;
   wire::Transport transport = wire::Transport::complete;

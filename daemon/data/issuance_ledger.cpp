@@ -34,7 +34,7 @@ constexpr std::string_view kInsertInput = R"sql(
 constexpr std::string_view kSendAgain = R"sql(
   UPDATE issuance SET state = 1, intent_ms = ?1, next_at_ms = ?2, asked = 0, missing_ms = NULL,
                       call_digest = CASE WHEN state = 0 OR (state = 2 AND doubt_ms IS NULL)
-                                         THEN ?3 ELSE call_digest END,
+                                         THEN ?3 ELSE call_digest END, known = 0,
                       downstream_version = ?4, campaign_version = ?5
    WHERE campaign = ?6 AND recipient_key = ?7 AND occurrence = ?8 AND item = ?9 AND state = ?10
 )sql";
@@ -46,19 +46,21 @@ constexpr std::string_view kSettleFresh = R"sql(
 )sql";
 constexpr std::string_view kSettle = R"sql(
   UPDATE issuance SET state = ?1, last_event = ?2, attempts = ?3, strikes = ?4, doubt_ms = ?5,
-                      next_at_ms = ?6
+                      next_at_ms = ?6, intent_ms = ?11
    WHERE campaign = ?7 AND recipient_key = ?8 AND occurrence = ?9 AND item = ?10 AND state = 1
 )sql";
-// A query leaves its row in doubt; until its answer is recorded, or the far date of a lost one
-// comes, nobody asks again.
+// A query leaves its row in doubt; until its answer is recorded nobody asks again.
 constexpr std::string_view kAsk = R"sql(
   UPDATE issuance SET next_at_ms = ?1
    WHERE campaign = ?2 AND recipient_key = ?3 AND occurrence = ?4 AND item = ?5 AND state = 3
+     AND last_event IS ?6 AND next_at_ms < ?1
 )sql";
+// Evidence is always true of its request id; "not found" may be about a call before the latest.
 constexpr std::string_view kSettleAsked = R"sql(
   UPDATE issuance SET state = ?1, last_event = ?2, doubt_ms = ?3, next_at_ms = ?4, asked = ?5,
-                      missing_ms = ?6
+                      missing_ms = ?6, known = ?12
    WHERE campaign = ?7 AND recipient_key = ?8 AND occurrence = ?9 AND item = ?10 AND state = 3
+     AND (last_event IS ?11 OR ?1 = 5)
 )sql";
 constexpr std::string_view kDropInput = R"sql(
   DELETE FROM issuance_input
@@ -82,7 +84,7 @@ constexpr std::string_view kOneRow = R"sql(
 // What was proven not to have been executed begins anew, without doubt.
 constexpr std::string_view kResolve = R"sql(
   UPDATE issuance SET last_event = ?1, state = ?2, next_at_ms = ?3, asked = 0, missing_ms = NULL,
-                      doubt_ms = CASE WHEN ?2 = 5 THEN doubt_ms END
+                      known = 0, doubt_ms = CASE WHEN ?2 = 5 THEN doubt_ms END
    WHERE campaign = ?4 AND recipient_key = ?5 AND occurrence = ?6 AND item = ?7 AND state = ?8
 )sql";
 
@@ -106,6 +108,7 @@ constexpr std::string_view kEndRow = R"sql(
 )sql";
 constexpr std::string_view kRerunRow = R"sql(
   UPDATE issuance SET state = ?9, round = ?1, job = ?2, last_event = ?3, next_at_ms = ?4,
+                      intent_ms = ?4, asked = 0, missing_ms = NULL, known = 0,
                       attempts = 0, strikes = 0, doubt_ms = ?10
    WHERE campaign = ?5 AND recipient_key = ?6 AND occurrence = ?7 AND item = ?8
 )sql";
@@ -133,18 +136,23 @@ constexpr std::string_view kFreshSending = R"sql(
 )sql";
 constexpr std::string_view kRecoverRow = R"sql(
   UPDATE issuance SET state = 3, last_event = ?1, doubt_ms = ifnull(doubt_ms, intent_ms),
-                      next_at_ms = ?2
+                      next_at_ms = ?2, intent_ms = ?2
    WHERE campaign = ?3 AND recipient_key = ?4 AND occurrence = ?5 AND item = ?6 AND state = 1
 )sql";
 
 // What a ledger that is an older copy held for certain, it holds for certain no more.
 constexpr std::string_view kDoubtOpenRows = R"sql(
-  UPDATE issuance SET state = 3, doubt_ms = ifnull(doubt_ms, :since_ms), next_at_ms = :now_ms
+  UPDATE issuance SET state = 3, doubt_ms = ifnull(doubt_ms, :since_ms), next_at_ms = :now_ms,
+                      intent_ms = :now_ms
    WHERE job = :job AND next_at_ms IS NOT NULL AND state IN (0, 2)
 )sql";
 constexpr std::string_view kDoubtInRanges = R"sql(
   UPDATE job_range SET in_doubt = in_doubt + planned + waiting, planned = 0, waiting = 0
    WHERE job = :job
+)sql";
+constexpr std::string_view kAskAgain = R"sql(
+  UPDATE issuance SET next_at_ms = :now_ms
+   WHERE job = :job AND next_at_ms = 253402300799000 AND state = 3
 )sql";
 
 // What the rarer changes need of a row.
@@ -202,12 +210,17 @@ void bind_key(store::Statement& statement, int index, std::int64_t campaign,
   statement.bind(index + 3, std::int64_t{key.item});
 }
 
-void bind_time(store::Statement& statement, int index, const std::optional<WallTime>& time) {
-  if (time) {
-    statement.bind(index, to_ms(*time));
+void bind_or_null(store::Statement& statement, int index,
+                  const std::optional<std::int64_t>& number) {
+  if (number) {
+    statement.bind(index, *number);
   } else {
     statement.bind(index, nullptr);
   }
+}
+
+void bind_time(store::Statement& statement, int index, const std::optional<WallTime>& time) {
+  bind_or_null(statement, index, time ? std::optional{to_ms(*time)} : std::nullopt);
 }
 
 }  // namespace
@@ -239,19 +252,12 @@ Result<void> IssuanceLedger::insert(const Intent& intent, IssuanceState state, W
   row.bind(7, intent.job_number).bind(8, std::int64_t{intent.range});
   row.bind(9, std::int64_t{intent.campaign_version});
   row.bind(10, std::int64_t{intent.downstream_version});
-  if (intent.amount_minor) {
-    row.bind(11, *intent.amount_minor);
-  } else {
-    row.bind(11, nullptr);
-  }
+  bind_or_null(row, 11, intent.amount_minor);
   row.bind(12, store::as_blob(intent.call_digest)).bind(13, to_ms(now));
-  if (state == IssuanceState::in_doubt) {
-    row.bind(14, to_ms(now));
-  } else if (intent.single) {
-    row.bind(14, kInFlightMs);
-  } else {
-    row.bind(14, nullptr);
-  }
+  std::optional<std::int64_t> next_at;
+  if (intent.single) next_at = kInFlightMs;
+  if (state == IssuanceState::in_doubt) next_at = to_ms(now);
+  bind_or_null(row, 14, next_at);
   bind_time(row, 15, intent.doubt_since);
   VOUCH_CHECK(row.run());
   jobs_.move(intent.job_number, intent.range, std::nullopt, state, intent.amount_minor);
@@ -346,17 +352,17 @@ Result<bool> IssuanceLedger::send_again(Intent& intent, WallTime now) {
   return true;
 }
 
-Result<bool> IssuanceLedger::ask(const Intent& intent, WallTime now) {
-  store::Statement& update = database_.prepared(kAsk);
-  update.bind(1, to_ms(now + intent.definition->timeout + kQueryForgottenAfter));
+Result<bool> IssuanceLedger::ask(const Intent& intent) {
+  store::Statement& update = database_.prepared(kAsk).bind(1, kInFlightMs);
   bind_key(update, 2, intent.campaign_number, intent.key);
+  bind_or_null(update, 6, intent.last_event);
   VOUCH_CHECK(update.run());
   return database_.changes() > 0;
 }
 
 Result<void> IssuanceLedger::settle_asked(const AttemptEnd& end) {
   const Intent& intent = end.intent;
-  const auto to = next_state(IssuanceState::in_doubt, end.step);
+  auto to = next_state(IssuanceState::in_doubt, end.step);
   VOUCH_ASSERT(to.has_value());
   std::optional<std::int64_t> seq = intent.last_event;
   if (end.kind != EventKind::unstarted) {
@@ -364,20 +370,40 @@ Result<void> IssuanceLedger::settle_asked(const AttemptEnd& end) {
   }
   store::Statement& update = database_.prepared(kSettleAsked);
   update.bind(1, static_cast<std::int64_t>(*to));
-  if (seq) {
-    update.bind(2, *seq);
-  } else {
-    update.bind(2, nullptr);
-  }
+  bind_or_null(update, 2, seq);
   bind_time(update, 3, end.doubt_since);
   bind_time(update, 4, end.next_at);
   update.bind(5, std::int64_t{end.asked});
   bind_time(update, 6, end.missing_since);
   bind_key(update, 7, intent.campaign_number, intent.key);
+  bind_or_null(update, 11, intent.last_event);
+  update.bind(12, std::int64_t{end.known ? 1 : 0});
   VOUCH_CHECK(update.run());
   if (database_.changes() == 0 || *to == IssuanceState::in_doubt) return {};
+  if (end.gives_up) {
+    VOUCH_CHECK(give_up(end, *seq));
+    to = IssuanceState::failed;
+  }
   jobs_.move(intent.job_number, intent.range, IssuanceState::in_doubt, *to, intent.amount_minor);
   return intent.single && is_final(*to) ? drop_input(intent) : Result<void>{};
+}
+
+Result<void> IssuanceLedger::give_up(const AttemptEnd& end, std::int64_t previous) {
+  const Intent& intent = end.intent;
+  RowEvent event{.kind = EventKind::gave_up,
+                 .job_number = intent.job_number,
+                 .campaign_number = intent.campaign_number,
+                 .key = intent.key,
+                 .round = intent.round,
+                 .from = IssuanceState::waiting,
+                 .to = IssuanceState::failed,
+                 .detail = "its calls were answered to no use, and none of them was executed",
+                 .previous = previous};
+  VOUCH_TRY(const std::int64_t seq, events_.append(event, end.at));
+  store::Statement& update = database_.prepared(kEndRow);
+  update.bind(1, static_cast<std::int64_t>(IssuanceState::failed)).bind(2, seq);
+  bind_key(update, 3, intent.campaign_number, intent.key);
+  return update.run();
 }
 
 Result<void> IssuanceLedger::drop_input(const Intent& intent) {
@@ -400,6 +426,9 @@ Result<void> IssuanceLedger::settle(const AttemptEnd& end) {
     update.bind(3, std::int64_t{end.attempts}).bind(4, std::int64_t{end.strikes});
     bind_time(update, 5, end.doubt_since);
     bind_time(update, 6, end.next_at);
+    // It may have been ready for long; what settles, settles from the call on.
+    const WallTime called_at = *to == IssuanceState::in_doubt ? end.started_at : intent.intent_at;
+    update.bind(11, to_ms(std::max(called_at, intent.intent_at)));
   }
   bind_key(update, plain ? 3 : 7, intent.campaign_number, intent.key);
   VOUCH_CHECK(update.run());
@@ -540,6 +569,7 @@ Result<int> IssuanceLedger::recover(std::int64_t job, WallTime now) {
     count += fresh;
   }
   VOUCH_TRY(const int resent, recover_rows(job, std::nullopt, now));
+  VOUCH_CHECK(database_.prepared(kAskAgain).bind(":now_ms", now).bind(":job", job).run());
   return count + resent;
 }
 

@@ -22,8 +22,8 @@
 
 namespace vouch::data {
 
-// next_at_ms of a single, and of a row that was due, while it is `sending`: recovery finds it by
-// that.  The year 9999.  A row of a list is born without; its range finds it.
+// next_at_ms of a single, and of a row that was due, while it is `sending` or asked about: recovery
+// finds it by that.  The year 9999.  A row of a list is born without; its range finds it.
 inline constexpr std::int64_t kInFlightMs = 253'402'300'799'000;
 
 // A page of a list, planned: what the rows between two keys become.
@@ -40,9 +40,6 @@ struct PlanPage {
   std::optional<WallTime> doubt_since;  // with in_doubt
   std::vector<Intent> intents;          // ascending by recipient, then item
 };
-
-// A query whose end nobody has recorded so long after its timeout is forgotten.
-inline constexpr Millis kQueryForgottenAfter{30'000};
 
 class IssuanceLedger {
  public:
@@ -61,12 +58,13 @@ class IssuanceLedger {
   // planned, waiting or in_doubt -> sending.  False when it is no longer in `intent.from`.
   [[nodiscard]] Result<bool> send_again(Intent& intent, WallTime now);
 
-  // A row in doubt will be asked about: nobody else asks meanwhile.  False when it is in doubt no
-  // more.
-  [[nodiscard]] Result<bool> ask(const Intent& intent, WallTime now);
+  // A row in doubt will be asked about: nobody else asks until the end of the query is settled.
+  // False when it is no longer as the intent saw it.
+  [[nodiscard]] Result<bool> ask(const Intent& intent);
 
   // sending -> wherever the attempt's end leads, with one event.  An end that finds the row in
-  // another state is recorded as an event all the same.  Of a query: in_doubt -> wherever.
+  // another state is recorded as an event all the same.  Of a query: in_doubt -> wherever, and
+  // anything but evidence only while the row is as it was when it was asked about.
   [[nodiscard]] Result<void> settle(const AttemptEnd& end);
 
   // intent.from, waiting or in_doubt, -> held, for a reason in words.
@@ -101,12 +99,15 @@ class IssuanceLedger {
                                                      WallTime now);
 
   // After a stop of any kind: every row of the job that is still `sending` may have been executed
-  // and becomes in_doubt.  Returns how many.
+  // and becomes in_doubt; what was being asked about is due again.  Returns how many have become
+  // in_doubt.
   [[nodiscard]] Result<int> recover(std::int64_t job, WallTime now);
 
  private:
   [[nodiscard]] Result<void> insert(const Intent& intent, IssuanceState state, WallTime now);
   [[nodiscard]] Result<void> settle_asked(const AttemptEnd& end);
+  // A row that was cleared is not called again: waiting -> failed.
+  [[nodiscard]] Result<void> give_up(const AttemptEnd& end, std::int64_t previous);
   [[nodiscard]] Result<void> drop_input(const Intent& intent);
   [[nodiscard]] Result<bool> page_is_new(const PlanPage& page);
   [[nodiscard]] Result<bool> recipient_is_new(const Intent& intent);

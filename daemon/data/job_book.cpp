@@ -163,12 +163,13 @@ Result<std::int64_t> last_applied(store::Database& ledger) {
 
 Result<void> JobBook::load() {
   VOUCH_TRY(std::vector<JobRecord> open, read_open_jobs(database_));
-  for (JobRecord& job : open) {
-    job.cancel_asked = job.state == JobState::cancelling;
-    jobs_.emplace(job.number, std::move(job));
-  }
+  for (JobRecord& job : open) jobs_.emplace(job.number, std::move(job));
   for (auto& [number, job] : jobs_) {
     VOUCH_TRY(job.by_state, read_totals(database_, number));
+    // Only a cancelled job is unsettled while something of it may still move.
+    const bool moves = job.ranges_planned < job.ranges || job.count(IssuanceState::in_doubt) > 0;
+    job.cancel_asked =
+        job.state == JobState::cancelling || (job.state == JobState::unsettled && moves);
   }
   return {};
 }
@@ -389,6 +390,10 @@ Result<void> JobBook::end_if_complete(JobRecord& job, WallTime now) {
   const std::int64_t in_doubt = job.count(IssuanceState::in_doubt);
   const std::int64_t held = job.count(IssuanceState::held);
   if (job.kind == JobKind::single || job.state == JobState::scheduled) return {};
+  if (job.cancel_asked && startable > 0 && job.state == JobState::unsettled) {
+    return set_state(job, JobState::cancelling, PauseReason::none,
+                     "a query has shown that a call was not executed", now);
+  }
   if (job.count(IssuanceState::sending) + startable > 0) return {};
 
   if (job.cancel_asked) {

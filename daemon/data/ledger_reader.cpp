@@ -13,10 +13,10 @@ constexpr std::string_view kDue = R"sql(
   SELECT i.campaign, i.recipient_key, i.occurrence, i.item, i.state, i.round, i.range,
          i.campaign_version, i.downstream_version, i.amount_minor, i.call_digest, i.next_at_ms,
          i.doubt_ms, i.attempts, i.strikes, i.last_event, e.at_ms, e.http_status, e.reply_digest,
-         i.intent_ms, i.asked, i.missing_ms, e.kind, e.outcome
+         i.intent_ms, i.asked, i.missing_ms, i.known, e.kind, e.outcome
     FROM issuance AS i LEFT JOIN event AS e ON e.seq = i.last_event
    WHERE i.job = :job AND i.next_at_ms <= :now_ms AND i.state IN (0, 2, 3)
-     AND (i.state = 3 OR NOT :doubt_only) AND (:items >> i.item) & 1
+     AND (iif(i.state = 3, :doubtful, :items) >> i.item) & 1
    ORDER BY i.next_at_ms
    LIMIT :rows_max
 )sql";
@@ -24,10 +24,10 @@ constexpr std::string_view kDueSetupFirst = R"sql(
   SELECT i.campaign, i.recipient_key, i.occurrence, i.item, i.state, i.round, i.range,
          i.campaign_version, i.downstream_version, i.amount_minor, i.call_digest, i.next_at_ms,
          i.doubt_ms, i.attempts, i.strikes, i.last_event, e.at_ms, e.http_status, e.reply_digest,
-         i.intent_ms, i.asked, i.missing_ms, e.kind, e.outcome
+         i.intent_ms, i.asked, i.missing_ms, i.known, e.kind, e.outcome
     FROM issuance AS i LEFT JOIN event AS e ON e.seq = i.last_event
    WHERE i.job = :job AND i.next_at_ms <= :now_ms AND i.state IN (0, 2, 3)
-     AND (i.state = 3 OR NOT :doubt_only) AND (:items >> i.item) & 1
+     AND (iif(i.state = 3, :doubtful, :items) >> i.item) & 1
    ORDER BY ifnull(e.outcome IN (4, 5), 0) DESC, i.next_at_ms
    LIMIT :rows_max
 )sql";
@@ -35,10 +35,10 @@ constexpr std::string_view kDueSetupLast = R"sql(
   SELECT i.campaign, i.recipient_key, i.occurrence, i.item, i.state, i.round, i.range,
          i.campaign_version, i.downstream_version, i.amount_minor, i.call_digest, i.next_at_ms,
          i.doubt_ms, i.attempts, i.strikes, i.last_event, e.at_ms, e.http_status, e.reply_digest,
-         i.intent_ms, i.asked, i.missing_ms, e.kind, e.outcome
+         i.intent_ms, i.asked, i.missing_ms, i.known, e.kind, e.outcome
     FROM issuance AS i LEFT JOIN event AS e ON e.seq = i.last_event
    WHERE i.job = :job AND i.next_at_ms <= :now_ms AND i.state IN (0, 2, 3)
-     AND (i.state = 3 OR NOT :doubt_only) AND (:items >> i.item) & 1
+     AND (iif(i.state = 3, :doubtful, :items) >> i.item) & 1
    ORDER BY ifnull(e.outcome IN (4, 5), 0), i.next_at_ms
    LIMIT :rows_max
 )sql";
@@ -89,8 +89,9 @@ DueRow read_due(const store::Statement& row) {
   due.intent_at = row.wall(19);
   due.asked = static_cast<int>(row.integer(20));
   due.missing_since = time_or_none(row, 21);
-  due.last_kind = static_cast<EventKind>(row.integer(22));
-  due.last_outcome = static_cast<Outcome>(row.integer(23));
+  due.known = row.integer(22) != 0;
+  due.last_kind = static_cast<EventKind>(row.integer(23));
+  due.last_outcome = static_cast<Outcome>(row.integer(24));
   return due;
 }
 
@@ -165,8 +166,8 @@ Result<std::vector<DueRow>> LedgerReader::due(std::int64_t job, WallTime now,
   return all(database_.prepared(due_sql(wanted.setup))
                  .bind(":job", job)
                  .bind(":now_ms", now)
-                 .bind(":doubt_only", std::int64_t{wanted.doubt_only ? 1 : 0})
                  .bind(":items", std::int64_t{wanted.items})
+                 .bind(":doubtful", std::int64_t{wanted.doubtful})
                  .bind(":rows_max", std::int64_t{wanted.rows_max}),
              read_due);
 }

@@ -40,9 +40,10 @@ struct DueRow {
   std::optional<WallTime> last_attempt_at;
   int last_status = 0;
   Digest128 last_reply{};
-  WallTime intent_at;  // of the latest call
+  WallTime intent_at;  // of the latest call; in doubt: when it began, at the latest
   int asked = 0;
   std::optional<WallTime> missing_since;
+  bool known = false;  // a query was told that the downstream knows the call
   EventKind last_kind = EventKind::attempt;
   Outcome last_outcome = Outcome::unknown;  // of an attempt or a query
 
@@ -56,9 +57,9 @@ enum class SetupOrder : std::uint8_t { none, first, last };
 
 // Which of the rows that are due.
 struct DueWanted {
-  bool doubt_only = false;
   SetupOrder setup = SetupOrder::none;
-  std::uint32_t items = ~std::uint32_t{0};  // one bit each
+  std::uint32_t items = ~std::uint32_t{0};     // whose rows are planned or waiting; one bit each
+  std::uint32_t doubtful = ~std::uint32_t{0};  // whose rows are in doubt
   int rows_max = 0;
 };
 

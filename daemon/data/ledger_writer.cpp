@@ -181,7 +181,7 @@ Result<void> LedgerWriter::apply(SendAgain& message) {
     const JobRecord* job = jobs_.find(intent.job_number);
     bool taken = job != nullptr && (intent.asks || job->takes_rows_again());
     if (taken && intent.asks) {
-      VOUCH_TRY(taken, ledger_.ask(intent, now_));
+      VOUCH_TRY(taken, ledger_.ask(intent));
     } else if (taken) {
       VOUCH_TRY(taken, ledger_.send_again(intent, now_));
     }

@@ -55,6 +55,15 @@ int ReadyQueue::depth() const {
   return sum;
 }
 
+int ReadyQueue::calls_depth(ObjectId downstream) const {
+  const std::scoped_lock lock{mutex_};
+  int sum = 0;
+  for (const auto& [owner, rows] : depth_) {
+    if (owner.downstream == downstream && !owner.asks) sum += rows;
+  }
+  return sum;
+}
+
 void ReadyQueue::push(std::vector<Intent>&& rows) {
   if (rows.empty()) return;
   {

@@ -52,6 +52,8 @@ class ReadyQueue {
   // Rows reserved and not yet released.
   [[nodiscard]] int depth(const ReadyOwner& owner) const;
   [[nodiscard]] int depth() const;
+  // Of a downstream's rows but queries: each of them may be executed.
+  [[nodiscard]] int calls_depth(ObjectId downstream) const;
 
   // From now on nothing is reserved.
   void close();

@@ -54,6 +54,11 @@ struct DownstreamNow {
     return std::ranges::any_of(versions,
                                [](const auto& one) { return one.second->query.has_value(); });
   }
+  // Whether any version of it has this contract.
+  [[nodiscard]] bool has_had(plan::Contract contract) const {
+    return std::ranges::any_of(versions,
+                               [&](const auto& one) { return one.second->contract == contract; });
+  }
 };
 
 struct JobNow {

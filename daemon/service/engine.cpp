@@ -17,6 +17,12 @@ using data::Intent;
 constexpr Millis kSweep{50};
 constexpr Millis kPublish{100};
 
+// What only a downstream that is well says.
+bool is_success(const Judgement& judged) {
+  return judged.outcome == Outcome::issued || judged.outcome == Outcome::declined ||
+         judged.outcome == Outcome::not_found || judged.known;
+}
+
 bool is_setup(Outcome outcome) {
   return outcome == Outcome::setup || outcome == Outcome::unknown_setup;
 }
@@ -95,8 +101,10 @@ void Engine::follow_snapshot(Instant now) {
     const auto definition = downstream.versions.find(downstream.version);
     if (definition != downstream.versions.end()) {
       lane.view.in_flight_max = definition->second->in_flight_max;
+      // Without a query of its own it may still be asked by an older version's.
       const auto& query = definition->second->query;
-      if (query) lane.query_pacer.set_rate(downstream.target() * query->rate_share);
+      const double share = query ? query->rate_share : plan::QueryForm{}.rate_share;
+      lane.query_pacer.set_rate(downstream.target() * share);
     }
     for (const auto& [number, job] : snapshot_->jobs) lane.set_job_rate(number, job.rate, now);
   }
@@ -154,6 +162,7 @@ void Engine::settle_ended(Instant now) {
 void Engine::settle(Call call, const wire::HttpEnd& end, Instant now) {
   Lane& lane = *lane_of(call.downstream);
   AttemptEnd attempt;
+  attempt.started_at = call.started_at;
   attempt.at = clock_.wall_now();
   attempt.http_status = end.status;
   attempt.transport = end.transport;
@@ -161,9 +170,11 @@ void Engine::settle(Call call, const wire::HttpEnd& end, Instant now) {
   attempt.duration_us = end.duration_us;
   attempt.intent = std::move(call.intent);
   const Judgement judged = judge_.judge(attempt.intent, end, attempt.at);
-  const LaneHealth health{.breaker_closed = lane.breaker.closed(),
-                          .last_success = lane.last_success};
-  if (attempt.intent.asks) {
+  const bool asks = attempt.intent.asks;
+  Breaker& breaker = asks ? lane.query_breaker : lane.breaker;
+  std::optional<WallTime>& last_success = asks ? lane.last_query_success : lane.last_success;
+  const LaneHealth health{.breaker_closed = breaker.closed(), .last_success = last_success};
+  if (asks) {
     decide_query(settings_.retry, judged, health, random_, attempt);
   } else {
     decide(settings_.retry, judged, health, random_, attempt);
@@ -171,23 +182,21 @@ void Engine::settle(Call call, const wire::HttpEnd& end, Instant now) {
 
   ++lane.view.outcomes[static_cast<std::size_t>(judged.outcome)];
   lane.note_duration(end.duration_us, judged.answered);
-  if (judged.outcome == Outcome::issued || judged.outcome == Outcome::declined ||
-      judged.outcome == Outcome::not_found) {
-    lane.last_success = std::max(lane.last_success.value_or(call.started_at), call.started_at);
+  if (is_success(judged)) {
+    last_success = std::max(last_success.value_or(call.started_at), call.started_at);
   }
-  tell_breaker(lane.breaker, call, judged, now);
+  tell_breaker(breaker, call, judged, now);
   if (judged.retry_after && end.status == 429) {
     lane.pacer.hold_until(now + std::min(*judged.retry_after, kLaneHoldMax));
   }
-  if (!attempt.intent.asks) note_setup(attempt, judged.outcome, now);
+  if (!asks) note_setup(attempt, judged.outcome, now);
   outcomes_.push_back(std::move(attempt));
 }
 
 void Engine::tell_breaker(Breaker& breaker, const Call& call, const Judgement& judged,
                           Instant now) {
   if (call.breaker_round != breaker.round()) return;
-  if (judged.outcome == Outcome::issued || judged.outcome == Outcome::declined ||
-      judged.outcome == Outcome::not_found) {
+  if (is_success(judged)) {
     breaker.ended(true, now);
   } else if (judged.ails) {
     breaker.ended(false, now);
@@ -346,7 +355,7 @@ void Engine::start_calls(Lane& lane, Instant now) {
 void Engine::start_queries(Lane& lane, Instant now) {
   while (lane.has_queries() && lane.in_flight < lane.window() && in_flight_ < settings_.calls_max &&
          lane.pacer.room(now) > 0 && lane.query_pacer.room(now) > 0 &&
-         lane.breaker.may_start(now)) {
+         lane.query_breaker.may_start(now)) {
     Intent query = lane.take_query();
     ++released_[data::owner_of(query)];
     const WallTime wall = clock_.wall_now();
@@ -361,8 +370,9 @@ void Engine::start_queries(Lane& lane, Instant now) {
 
 void Engine::start(Lane& lane, Intent intent, Instant now) {
   const data::DownstreamNow* downstream = snapshot_->downstream(intent.downstream);
+  Breaker& breaker = intent.asks ? lane.query_breaker : lane.breaker;
   lane.pacer.take(now);
-  lane.breaker.started(now);
+  breaker.started(now);
   ++lane.in_flight;
   ++in_flight_;
   ++lane.view.started;
@@ -373,7 +383,7 @@ void Engine::start(Lane& lane, Intent intent, Instant now) {
                    .test_command = 0,
                    .downstream = id,
                    .started_at = clock_.wall_now(),
-                   .breaker_round = lane.breaker.round()});
+                   .breaker_round = breaker.round()});
   downstream_.start(std::move(call));
 }
 
@@ -389,14 +399,15 @@ Instant Engine::next_due(Instant now) const {
   if (draining_.load(std::memory_order_acquire) || !health_.store_ok()) return due;
   for (const auto& [id, lane] : lanes_) {
     // What has no room waits for an answer, not for a time.
+    if (lane.empty() || in_flight_ >= settings_.calls_max) continue;
+    const Instant paced = lane.pacer.ready_at(now);
     if (lane.has_queries() && lane.in_flight < lane.window()) {
-      due = std::min(due, std::max({lane.pacer.ready_at(now), lane.query_pacer.ready_at(now),
-                                    lane.breaker.ready_at(now)}));
+      due = std::min(
+          due, std::max({paced, lane.query_breaker.ready_at(now), lane.query_pacer.ready_at(now)}));
     }
     const int room = lane.has_singles() ? lane.window() : lane.bulk_window();
-    if (lane.empty() || lane.in_flight >= room || in_flight_ >= settings_.calls_max) continue;
-    due = std::min(due, std::max({lane.pacer.ready_at(now), lane.breaker.ready_at(now),
-                                  lane.jobs_ready_at(now)}));
+    if (lane.in_flight >= room) continue;
+    due = std::min(due, std::max({paced, lane.breaker.ready_at(now), lane.rows_ready_at(now)}));
   }
   return due;
 }

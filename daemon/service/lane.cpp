@@ -80,7 +80,8 @@ std::optional<data::Intent> Lane::take_from(Instant now, bool bulk_allowed,
   return take(best->rows, std::find_if(best->rows.begin(), best->rows.end(), fits));
 }
 
-Instant Lane::jobs_ready_at(Instant now) const {
+Instant Lane::rows_ready_at(Instant now) const {
+  if (!singles_.empty()) return now;
   Instant soonest = Instant::max();
   for (const auto& [number, job] : jobs_) {
     if (job.rows.empty()) continue;

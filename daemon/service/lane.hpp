@@ -54,12 +54,18 @@ struct LaneView {
 class Lane {
  public:
   Lane(double target, const BreakerSettings& settings, Instant now)
-      : pacer{target, now}, query_pacer{target, now}, breaker{settings, now} {}
+      : pacer{target, now},
+        query_pacer{target, now},
+        breaker{settings, now},
+        query_breaker{settings, now} {}
 
   Pacer pacer;
   Pacer query_pacer;  // queries take a permit of both
+  // Who answers queries may be well while who issues is not, and the other way round.
   Breaker breaker;
-  std::optional<WallTime> last_success;  // when the latest call that succeeded had started
+  Breaker query_breaker;
+  std::optional<WallTime> last_success;        // when the latest call that succeeded had started
+  std::optional<WallTime> last_query_success;  // the same of queries
   int in_flight = 0;
   LaneView view;
 
@@ -78,8 +84,8 @@ class Lane {
                                                       bool untried_first = false);
   [[nodiscard]] bool has_queries() const { return !queries_.empty(); }
   [[nodiscard]] data::Intent take_query();
-  // When a job's own pacer will have room, if that is what everything waits for.
-  [[nodiscard]] Instant jobs_ready_at(Instant now) const;
+  // When a row that is no query may start as far as its job's own pacer goes: never without rows.
+  [[nodiscard]] Instant rows_ready_at(Instant now) const;
 
   // Takes out every row for which `test` says why it may not start, with that reason.
   using Test = std::function<std::string(const data::Intent&)>;

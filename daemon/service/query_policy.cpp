@@ -22,19 +22,21 @@ bool may_count(const Judgement& judged, const LaneHealth& health, const Intent& 
          (health.last_success && *health.last_success > *intent.last_attempt_at);
 }
 
-// The first settled "not found" is remembered, the second believed.
-void missing(AttemptEnd& end) {
+// The first settled "not found" is remembered, the second believed.  What counts is when the query
+// began: its answer may be as old as that.
+void missing(const RetrySettings& settings, AttemptEnd& end) {
   const Intent& intent = end.intent;
-  if (intent.was_known) {
+  if (intent.known) {
     end.step = IssuanceEvent::hold;
     end.detail = "the downstream knew the call before, and now does not";
     return;
   }
-  if (end.at < settled_at(*intent.definition, intent.intent_at)) return;
+  if (end.started_at < settled_at(*intent.definition, intent.intent_at)) return;
   if (!end.missing_since) {
     end.missing_since = end.at;
-  } else if (end.at >= *end.missing_since + kMissingApart) {
+  } else if (end.started_at >= *end.missing_since + settings.query_apart) {
     end.step = IssuanceEvent::clear;
+    end.gives_up = intent.strikes >= settings.strikes_max;
     end.doubt_since.reset();
     end.missing_since.reset();
     end.asked = 0;
@@ -43,7 +45,10 @@ void missing(AttemptEnd& end) {
 
 void told_nothing(const Judgement& judged, bool counted, AttemptEnd& end) {
   if (judged.answered) end.missing_since.reset();
-  if (counted && ++end.asked >= kAskedMax) end.step = IssuanceEvent::hold;
+  end.known = end.known || judged.known;
+  if (!counted || ++end.asked < kAskedMax) return;
+  end.step = IssuanceEvent::hold;
+  end.detail = "asked " + std::to_string(end.asked) + " times, at last: " + end.detail;
 }
 
 // Whoever honours keys may be called again now; others are asked again.
@@ -56,14 +61,14 @@ WallTime next_look(const RetrySettings& settings, const Judgement& judged, Rando
                           !key_may_be_forgotten(downstream, intent.doubt_since, end.at);
   if (repeatable) return least;
   if (judged.outcome != Outcome::not_found) return least + delay(settings, end, random);
-  return std::max(least, end.missing_since ? *end.missing_since + kMissingApart
+  return std::max(least, end.missing_since ? *end.missing_since + settings.query_apart
                                            : settled_at(downstream, intent.intent_at));
 }
 
 }  // namespace
 
-WallTime settled_at(const plan::Downstream& downstream, WallTime intent_at) {
-  return intent_at + downstream.timeout + downstream.settle_time;
+WallTime settled_at(const plan::Downstream& downstream, WallTime called_at) {
+  return called_at + downstream.timeout + downstream.settle_time;
 }
 
 wire::HttpCall make_query(const Intent& intent, std::string_view bearer) {
@@ -98,6 +103,7 @@ void decide_query(const RetrySettings& settings, const Judgement& judged, const 
   end.doubt_since = intent.doubt_since;
   end.asked = intent.asked;
   end.missing_since = intent.missing_since;
+  end.known = intent.known;
   end.step = IssuanceEvent::lose;
   switch (judged.outcome) {
     case Outcome::issued:
@@ -110,7 +116,7 @@ void decide_query(const RetrySettings& settings, const Judgement& judged, const 
       end.step = IssuanceEvent::hold;
       break;
     case Outcome::not_found:
-      missing(end);
+      missing(settings, end);
       break;
     default:
       told_nothing(judged, may_count(judged, health, intent), end);
@@ -133,6 +139,8 @@ AttemptEnd take_query_back(Intent intent, WallTime now) {
   end.strikes = intent.strikes;
   end.asked = intent.asked;
   end.missing_since = intent.missing_since;
+  end.known = intent.known;
+  end.started_at = now;
   end.at = now;
   end.intent = std::move(intent);
   return end;

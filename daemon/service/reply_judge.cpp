@@ -42,6 +42,7 @@ Judgement ReplyJudge::judge(const data::Intent& intent, const wire::HttpEnd& end
   judged.reference = std::move(reading.reference);
   judged.detail = std::move(reading.detail);
   judged.reply_digest = sha256_128(end.body);
+  judged.known = reading.known;
   judged.retry_after = parse_retry_after(end.retry_after, now);
   return judged;
 }

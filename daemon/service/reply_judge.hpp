@@ -22,6 +22,7 @@ struct Judgement {
   Outcome outcome = Outcome::unknown;
   bool answered = false;  // a complete answer was read
   bool ails = false;      // says that the downstream is not well (feeds the breaker)
+  bool known = false;     // of a query: the downstream knows the call, and has no result yet
   std::string reference;  // of what was issued
   std::string detail;     // reason code or words; short
   std::optional<Digest128> reply_digest;

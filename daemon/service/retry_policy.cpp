@@ -75,15 +75,17 @@ void unknown(const RetrySettings& settings, bool counted, AttemptEnd& end) {
     end.detail = "nobody can ask or repeat under contract none: " + end.detail;
     return;
   }
-  if (contract == plan::Contract::query) return;  // asked next, and not called meanwhile
   // No answer says nothing of the row.
   if (!end.reply_digest || asks_for_patience(end.http_status)) return;
-  if (!same_as_before(end)) {
+  // What was asked since the attempt before hides its answer.
+  if (!end.intent.was_asked && contract == plan::Contract::key && !same_as_before(end)) {
     end.strikes = 1;
   } else if (counted) {
     ++end.strikes;
   }
-  if (end.strikes >= settings.strikes_max) end.step = IssuanceEvent::hold;
+  // Under query it is asked about first: the answer may yet say that it was executed.
+  if (contract == plan::Contract::query || end.strikes < settings.strikes_max) return;
+  end.step = IssuanceEvent::hold;
 }
 
 }  // namespace
@@ -142,6 +144,7 @@ AttemptEnd take_back(Intent intent, std::string_view why, WallTime now) {
   end.attempts = intent.attempts;
   end.strikes = intent.strikes;
   end.detail = why;
+  end.started_at = intent.intent_at;  // of the call before, if there was one
   end.at = now;
   end.intent = std::move(intent);
   return end;

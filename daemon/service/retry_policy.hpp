@@ -22,10 +22,11 @@ namespace vouch::service {
 
 struct RetrySettings {
   int attempts_max = 8;     // answered attempts, each proven not executed
-  int strikes_max = 3;      // the same unusable answer in a row
+  int strikes_max = 3;      // unusable answers in a row, the same ones if nobody can ask
   Millis delay_first{500};  // full jitter: anywhere from 0 to this, doubling
   Millis delay_max{60'000};
   Millis setup_probe{60'000};  // distance of probes while a job is paused for setup
+  Millis query_apart{60'000};  // distance of the two "not found" that are believed
 };
 
 // What is known of the downstream at this moment.
@@ -34,7 +35,7 @@ struct LaneHealth {
   std::optional<WallTime> last_success;  // when the latest call that succeeded had started
 };
 
-// Fills step, next_at, counters and evidence of `end`, whose intent and `at` are set.
+// Fills step, next_at, counters and evidence of `end`, whose intent and times are set.
 void decide(const RetrySettings& settings, const Judgement& judged, const LaneHealth& health,
             Random& random, data::AttemptEnd& end);
 

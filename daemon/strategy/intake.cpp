@@ -16,10 +16,20 @@ using data::JobNow;
 
 constexpr int kPageRows = 1000;
 constexpr int kDueRows = 500;
+// Of a row that could be called again, and is not because its job was stopped.
+constexpr Millis kAskAgainAfter{60'000};
 
 // Nothing new may start any more: what is open expires.
 bool is_late(const JobNow& job, WallTime now) {
   return !job.ended.empty() || (job.finish_by && now >= *job.finish_by);
+}
+
+// Of the version that the row was called under.
+plan::Contract contract_of(const data::Snapshot& snapshot, ObjectId id, const data::DueRow& row) {
+  const data::DownstreamNow* downstream = snapshot.downstream(id);
+  if (downstream == nullptr) return plan::Contract::none;
+  const auto version = downstream->versions.find(row.downstream_version);
+  return version == downstream->versions.end() ? plan::Contract::none : version->second->contract;
 }
 
 bool time_has_come(const JobNow& job, WallTime now) {
@@ -117,6 +127,7 @@ Result<bool> Intake::look_after_paused(const JobNow& job, Plan& plan, Instant no
   }
   if (plan.probe_at == Instant{}) plan.probe_at = now + settings_.setup_probe;
   if (now < plan.probe_at || !job.blocked.empty()) return false;
+  // What is being asked about or held just now would be taken for the probe.
   if (writer_.committed() < std::max(plan.due_ticket, plan.state_ticket)) return true;
   VOUCH_TRY(const bool sent, probe(job, plan, now));
   if (sent) {
@@ -217,11 +228,15 @@ int Intake::depth_wanted(ObjectId id) const {
   const double seconds = std::max(std::chrono::duration<double>(settings_.ready_for).count(),
                                   2e-9 * static_cast<double>(writer_.slowest_commit().count()));
   const double rows = downstream->target() * seconds;
-  const auto version = downstream->versions.find(downstream->version);
-  const bool uncertain =
-      version != downstream->versions.end() && version->second->contract == plan::Contract::none;
-  const int most = uncertain ? plan::kInFlightMaxUncertain : data::kReadyRowsMax;
+  const int most = is_uncertain(id) ? plan::kInFlightMaxUncertain : data::kReadyRowsMax;
   return static_cast<int>(std::clamp(rows, 2.0, static_cast<double>(most)));
+}
+
+bool Intake::is_uncertain(ObjectId id) const {
+  const data::DownstreamNow* downstream = snapshot_->downstream(id);
+  if (downstream == nullptr) return false;
+  const auto version = downstream->versions.find(downstream->version);
+  return version != downstream->versions.end() && version->second->contract == plan::Contract::none;
 }
 
 // Rows that are sent again fill at most half of a job's part of the ready queue while its list
@@ -242,7 +257,10 @@ int Intake::room(const JobNow& job, const Plan& plan, ObjectId downstream, RowSo
     most = half;
   }
   // Refilled by quarters: neither row by row nor all at once.
-  return depth > most - most / 4 ? 0 : most - depth;
+  const int free = depth > most - most / 4 ? 0 : most - depth;
+  if (sort == RowSort::asks || !is_uncertain(downstream)) return free;
+  // Whoever they belong to, no more than these are in doubt after a crash.
+  return std::clamp(plan::kInFlightMaxUncertain - ready_.calls_depth(downstream), 0, free);
 }
 
 bool Intake::plans_on(const JobNow& job, const Plan& plan) {
@@ -254,33 +272,18 @@ Result<bool> Intake::send_due(const JobNow& job, Plan& plan, Instant now, Probe 
   if (now < plan.look_at && !probe) return false;
   if (writer_.committed() < std::max(plan.due_ticket, plan.state_ticket)) return true;
   plan.look_at = now + settings_.poll;
-  const bool repeats = job.may_settle() || probe;
-  DueRooms rooms;
-  data::DueWanted wanted{
-      .doubt_only = (!job.may_start() && !probe) || is_late(job, clock_.wall_now()),
-      .setup = kind == Probe::none         ? data::SetupOrder::none
-               : kind == Probe::setup_rows ? data::SetupOrder::first
-                                           : data::SetupOrder::last,
-      .items = 0,
-      .rows_max = kDueRows};
   ObjectId only = 0;  // a success elsewhere proves nothing
   if (probe) {
     VOUCH_TRY(only, troubled(job));
   }
-  bool any_item = false;
-  for (std::size_t item = 0; item < job.items_count(); ++item) {
-    const ObjectId id = job.item_downstreams[item];
-    const data::DownstreamNow* downstream = snapshot_->downstream(id);
-    const bool asks = job.may_ask() && downstream != nullptr && downstream->can_be_asked();
-    if ((!repeats && !asks) || (only != 0 && id != only)) continue;
-    any_item = true;
-    if (repeats) rooms.calls.try_emplace(id, probe ? 1 : room(job, plan, id, RowSort::again));
-    if (asks) rooms.queries.try_emplace(id, room(job, plan, id, RowSort::asks));
-    if (rooms.calls[id] > 0 || rooms.queries[id] > 0) wanted.items |= std::uint32_t{1} << item;
-  }
-  if (!any_item) return false;
-  if (wanted.items == 0) return true;  // one downstream's queue is full: look again soon
-  VOUCH_TRY(const auto due, reader_.due(job.number, clock_.wall_now(), wanted));
+  DueRooms rooms = due_rooms(job, plan, probe, only);
+  rooms.wanted.setup = kind == Probe::none         ? data::SetupOrder::none
+                       : kind == Probe::setup_rows ? data::SetupOrder::first
+                                                   : data::SetupOrder::last;
+  if (!rooms.any) return false;
+  // One downstream's queue is full: look again soon.
+  if ((rooms.wanted.items | rooms.wanted.doubtful) == 0) return true;
+  VOUCH_TRY(const auto due, reader_.due(job.number, clock_.wall_now(), rooms.wanted));
 
   data::SendAgain message;
   bool held = false;
@@ -290,12 +293,40 @@ Result<bool> Intake::send_due(const JobNow& job, Plan& plan, Instant now, Probe 
     held = held || row_held;
     if (probe && !message.intents.empty()) break;
   }
-  if (message.intents.empty()) return held || (repeats && !due.empty());
+  if (message.intents.empty()) return held;
   data::ReadyRows reserved;
   for (const Intent& intent : message.intents) ++reserved[data::owner_of(intent)];
   if (!ready_.reserve(reserved)) return false;
   plan.due_ticket = writer_.push(std::move(message));
   return true;
+}
+
+// Room to call for whoever may be called, room to ask for whoever can be asked.  Rows that nobody
+// could take now would only hide those behind them.
+Intake::DueRooms Intake::due_rooms(const JobNow& job, const Plan& plan, bool probe,
+                                   ObjectId only) const {
+  const bool repeats = job.may_settle() || probe;
+  const bool starts = (job.may_start() || probe) && !is_late(job, clock_.wall_now());
+  DueRooms rooms;
+  rooms.wanted = {.items = 0, .doubtful = 0, .rows_max = kDueRows};
+  for (std::size_t item = 0; item < job.items_count(); ++item) {
+    const ObjectId id = job.item_downstreams[item];
+    const data::DownstreamNow* downstream = snapshot_->downstream(id);
+    if (downstream == nullptr || (only != 0 && id != only)) continue;
+    const bool asks = job.may_ask() && downstream->can_be_asked();
+    // What can be neither asked about nor repeated is held, whatever becomes of its job.
+    const bool holds = downstream->has_had(plan::Contract::none);
+    if (repeats) rooms.calls.try_emplace(id, probe ? 1 : room(job, plan, id, RowSort::again));
+    if (asks) rooms.queries.try_emplace(id, room(job, plan, id, RowSort::asks));
+    const bool calls = rooms.calls[id] > 0;
+    const std::uint32_t bit = std::uint32_t{1} << item;
+    if (calls && starts) rooms.wanted.items |= bit;
+    if (holds || rooms.queries[id] > 0 || (calls && downstream->has_had(plan::Contract::key))) {
+      rooms.wanted.doubtful |= bit;
+    }
+    rooms.any = rooms.any || repeats || asks || holds;
+  }
+  return rooms;
 }
 
 // What to do with a row that is due: ask about it, call (again), or hold it; or nothing, when there
@@ -305,9 +336,10 @@ Result<bool> Intake::take_due(const JobNow& job, Plan& plan, const data::DueRow&
   const ObjectId downstream = job.item_downstreams[row.key.item];
   if (row.state == IssuanceState::in_doubt && !probe) {
     std::optional<Intent> query = make_query_intent(job, *snapshot_, row);
-    if (query && wants_asking(*query, row)) {
-      const bool too_long = clock_.wall_now() - *row.doubt_since >= service::kAskedForMax;
-      if (too_long) return hold(plan, std::move(*query), "asked for a day without a result");
+    if (query && wants_asking(job, *query, row)) {
+      if (asked_too_long(*query, row)) {
+        return hold(plan, std::move(*query), "asked for a day without a result");
+      }
       int& left = rooms.queries[downstream];
       if (left == 0) return false;
       --left;
@@ -315,13 +347,15 @@ Result<bool> Intake::take_due(const JobNow& job, Plan& plan, const data::DueRow&
       return false;
     }
   }
+  const plan::Contract contract = contract_of(*snapshot_, downstream, row);
+  const bool in_doubt = row.state == IssuanceState::in_doubt;
+  // Not even as a probe: a second call would be a second effect.
+  if (in_doubt && contract == plan::Contract::query) return false;
+  const bool holds = in_doubt && contract == plan::Contract::none;
   int& left = rooms.calls[downstream];
-  if (left == 0) return false;
+  if (left == 0 && !holds) return false;
   VOUCH_TRY(std::optional<Intent> intent, again(job, plan, row));
   if (!intent) return false;
-  // Not even as a probe: a second call would be a second effect.
-  const bool in_doubt = row.state == IssuanceState::in_doubt;
-  if (in_doubt && intent->definition->contract == plan::Contract::query) return false;
   if (std::string why = may_not_repeat(*intent, row); !why.empty()) {
     return hold(plan, std::move(*intent), std::move(why));
   }
@@ -337,12 +371,23 @@ bool Intake::hold(Plan& plan, Intent intent, std::string why) {
   return true;
 }
 
-// Ask first.  Then whoever honours keys is called again, while it remembers them; who does not is
-// asked until it says what became of the call.
-bool Intake::wants_asking(const Intent& query, const data::DueRow& row) const {
+// Ask first.  Then whoever honours keys is called again, while it remembers them and the job allows
+// it; who does not is asked until it says what became of the call.
+bool Intake::wants_asking(const JobNow& job, const Intent& query, const data::DueRow& row) const {
+  const WallTime now = clock_.wall_now();
   if (query.definition->contract == plan::Contract::query) return true;
-  return row.last_kind != EventKind::asked ||
-         service::key_may_be_forgotten(*query.definition, row.doubt_since, clock_.wall_now());
+  if (row.last_kind != EventKind::asked) return true;
+  if (service::key_may_be_forgotten(*query.definition, row.doubt_since, now)) return true;
+  return !job.may_settle() && now >= *row.last_attempt_at + kAskAgainAfter;
+}
+
+// A day in which nobody could ask, since all was paused, is no day of asking.
+bool Intake::asked_too_long(const Intent& query, const data::DueRow& row) const {
+  const WallTime now = clock_.wall_now();
+  if (now < *row.doubt_since + service::kAskedForMax) return false;
+  if (row.last_kind != EventKind::asked || row.missing_since) return false;
+  return query.definition->contract == plan::Contract::query ||
+         service::key_may_be_forgotten(*query.definition, row.doubt_since, now);
 }
 
 std::string Intake::may_not_repeat(const Intent& intent, const data::DueRow& row) const {
@@ -383,8 +428,10 @@ int Intake::page_room(const JobNow& job, const Plan& plan) const {
   for (const auto& [downstream, items] : items_on) {
     const int free = room(job, plan, downstream, RowSort::fresh);
     // A queue too short for one recipient's items still takes one recipient when it is empty.
-    const bool one =
-        free > 0 && free < items && ready_.depth({downstream, job.number, true, false}) == 0;
+    const int ready = is_uncertain(downstream)
+                          ? ready_.calls_depth(downstream)
+                          : ready_.depth({downstream, job.number, true, false});
+    const bool one = free > 0 && free < items && ready == 0;
     rows = std::min(rows, one ? 1 : free / items);
   }
   return std::max(0, rows);

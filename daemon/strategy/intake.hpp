@@ -72,10 +72,12 @@ class Intake {
  private:
   // What rows do in the ready queue; each sort has room of its own.
   enum class RowSort { fresh, again, asks };
-  // Room for rows that are due, by downstream.
+  // Room for rows that are due, by downstream, and which of them are worth looking at.
   struct DueRooms {
     std::map<ObjectId, int> calls;
     std::map<ObjectId, int> queries;
+    data::DueWanted wanted;
+    bool any = false;  // the job has something to do with rows that are due
   };
   // What a job that is paused for setup is probed with: rows that met it, or the others.
   enum class Probe { none, setup_rows, other_rows };
@@ -108,10 +110,14 @@ class Intake {
   [[nodiscard]] Result<ObjectId> troubled(const data::JobNow& job);
   [[nodiscard]] Result<bool> send_due(const data::JobNow& job, Plan& plan, Instant now,
                                       Probe kind = Probe::none);
+  [[nodiscard]] DueRooms due_rooms(const data::JobNow& job, const Plan& plan, bool probe,
+                                   ObjectId only) const;
   [[nodiscard]] Result<bool> take_due(const data::JobNow& job, Plan& plan, const data::DueRow& row,
                                       bool probe, DueRooms& rooms, data::SendAgain& message);
   bool hold(Plan& plan, data::Intent intent, std::string why);
-  [[nodiscard]] bool wants_asking(const data::Intent& query, const data::DueRow& row) const;
+  [[nodiscard]] bool wants_asking(const data::JobNow& job, const data::Intent& query,
+                                  const data::DueRow& row) const;
+  [[nodiscard]] bool asked_too_long(const data::Intent& query, const data::DueRow& row) const;
   // Why a row must be held instead; empty when it may be sent.
   [[nodiscard]] std::string may_not_repeat(const data::Intent& intent,
                                            const data::DueRow& row) const;
@@ -123,6 +129,7 @@ class Intake {
                                                                  const data::DueRow& row);
   void next_range(const data::JobNow& job, Plan& plan);
   void plan_singles();
+  [[nodiscard]] bool has_room(const SingleRequest& request) const;
   [[nodiscard]] int room(const data::JobNow& job, const Plan& plan, ObjectId downstream,
                          RowSort sort) const;
   // Whether rows of the job's list are still to be planned, and may be.
@@ -131,6 +138,7 @@ class Intake {
   [[nodiscard]] int page_room(const data::JobNow& job, const Plan& plan) const;
   [[nodiscard]] bool knows_downstreams(const data::JobNow& job) const;
   [[nodiscard]] int depth_wanted(ObjectId downstream) const;
+  [[nodiscard]] bool is_uncertain(ObjectId downstream) const;
   void note(ObjectId job, std::string problem);
 
   data::LedgerReader reader_;

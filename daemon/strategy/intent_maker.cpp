@@ -53,8 +53,8 @@ std::optional<Intent> of_row(const JobNow& job, const data::Snapshot& snapshot,
   intent.intent_at = row.intent_at;
   intent.asked = row.asked;
   intent.missing_since = row.missing_since;
-  intent.was_known = row.last_kind == EventKind::asked && row.last_outcome == Outcome::unknown &&
-                     row.last_status >= 200 && row.last_status <= 299;
+  intent.known = row.known;
+  intent.was_asked = row.last_kind == EventKind::asked;
   return intent;
 }
 
@@ -101,7 +101,10 @@ void IntentMaker::make_fresh(const JobNow& job, const data::Snapshot& snapshot,
 std::optional<Intent> IntentMaker::make_again(const JobNow& job, const data::Snapshot& snapshot,
                                               const Recipient& recipient, const data::DueRow& row) {
   std::optional<Intent> intent = of_row(job, snapshot, row);
-  if (intent) complete_call(job, recipient.recipient_id, *intent);
+  if (!intent) return intent;
+  // The attempt before was a call; what was asked since then is none.
+  if (intent->was_asked) intent->last_attempt_at = row.intent_at;
+  complete_call(job, recipient.recipient_id, *intent);
   return intent;
 }
 

@@ -1,4 +1,6 @@
 // Intake's part for single issuances, which come without a list: declared in intake.hpp.
+#include <algorithm>
+
 #include "common/json.hpp"
 #include "daemon/strategy/intake.hpp"
 
@@ -61,6 +63,11 @@ void Intake::plan_singles() {
     requests = std::exchange(singles_, {});
   }
   for (SingleRequest& request : requests) {
+    if (!has_room(request)) {
+      const std::scoped_lock lock{mutex_};
+      singles_.push_back(std::move(request));
+      continue;
+    }
     std::vector<std::string> columns;
     std::vector<std::int64_t> amounts;
     for (const auto& [column, minor] : request.amounts) {
@@ -94,6 +101,17 @@ void Intake::plan_singles() {
     if (!ready_.reserve(reserved)) return;  // stopping; the command is taken up after the start
     writer_.push(std::move(message));
   }
+}
+
+// Who would be in doubt after a crash under contract none waits until others have been called.
+bool Intake::has_room(const SingleRequest& request) const {
+  std::map<ObjectId, int> calls;
+  for (const ObjectId downstream : request.job.item_downstreams) ++calls[downstream];
+  return std::ranges::all_of(calls, [&](const auto& wanted) {
+    const int ready = ready_.calls_depth(wanted.first);
+    return !is_uncertain(wanted.first) || ready == 0 ||
+           ready + wanted.second <= plan::kInFlightMaxUncertain;
+  });
 }
 
 Result<std::optional<Intent>> Intake::single_again(const JobNow& job, const data::DueRow& row) {

@@ -86,12 +86,14 @@ CREATE TABLE issuance (
   downstream_version INTEGER NOT NULL,
   amount_minor       INTEGER,                 -- NULL: a voucher without a value
   call_digest        BLOB    NOT NULL,        -- of method, URL, key, body: one for a whole round
-  intent_ms          INTEGER NOT NULL,        -- when it last became `sending`
+  intent_ms          INTEGER NOT NULL,        -- when it last became `sending`; once in doubt: when
+                                              -- that call began, at the latest
   doubt_ms           INTEGER,                 -- intent of the earliest attempt that may have acted
   attempts           INTEGER NOT NULL DEFAULT 0,  -- answered attempts that count
   strikes            INTEGER NOT NULL DEFAULT 0,  -- the same 5xx answer in a row
   asked              INTEGER NOT NULL DEFAULT 0,  -- queries in a row that told nothing
   missing_ms         INTEGER,                 -- when a query first found no such call, settled
+  known              INTEGER NOT NULL DEFAULT 0,  -- 1: a query was told that the call is known
   next_at_ms         INTEGER,
   last_event         INTEGER,
   PRIMARY KEY (campaign, recipient_key, occurrence, item),

@@ -47,6 +47,22 @@ inline constexpr ObjectId kSampleDownstream = 0x22;
   return downstream;
 }
 
+// The same, with this contract, and a query unless nobody can ask.
+[[nodiscard]] inline std::shared_ptr<const plan::Downstream> sample_downstream_of(
+    plan::Contract contract) {
+  plan::Downstream downstream = sample_downstream();
+  downstream.contract = contract;
+  if (contract != plan::Contract::none) {
+    downstream.query = plan::QueryForm{.url = "https://coupons.example/coupons/{request_id}",
+                                       .outcomes = {{.status_min = 404,
+                                                     .status_max = 404,
+                                                     .pointer = "/code",
+                                                     .value = "NOT_FOUND",
+                                                     .outcome = Outcome::not_found}}};
+  }
+  return std::make_shared<const plan::Downstream>(std::move(downstream));
+}
+
 // A row of a list that is planned for the first time, of job 1 and campaign number 1.
 [[nodiscard]] inline data::Intent sample_intent(int recipient, std::uint8_t item = 0) {
   static const auto definition = std::make_shared<const plan::Downstream>(sample_downstream());

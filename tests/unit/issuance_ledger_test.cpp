@@ -4,10 +4,7 @@
 
 #include <numeric>
 
-#include "daemon/data/ledger_file.hpp"
-#include "tests/support/manual_clock.hpp"
-#include "tests/support/temporary_folder.hpp"
-#include "tests/unit/ledger_samples.hpp"
+#include "tests/unit/ledger_world.hpp"
 
 using namespace vouch;
 using namespace vouch::test;
@@ -28,84 +25,7 @@ constexpr std::string_view kRowsPlanned = "SELECT sum(rows_planned) FROM job_ran
 constexpr std::string_view kMoved = "SELECT sum(moved) FROM job_range WHERE job = 1";
 constexpr std::string_view kIssuedMinor = "SELECT sum(issued_minor) FROM job_range";
 
-// A ledger on a real file with two running jobs, 1 and 2, of one campaign.
-struct World {
-  TemporaryFolder folder;
-  ManualClock clock;
-  SeededRandom random{1};
-  store::Database database =
-      data::open_ledger(folder / "ledger.db", clock.wall_now(), random).value();
-  data::EventLog events{database};
-  data::JobBook jobs{database, events};
-  data::IssuanceLedger ledger{database, events, jobs};
-
-  // One step in a transaction, as the ledger writer makes it; the totals must add up after it.
-  template <typename Work>
-  auto step(Work work) {
-    auto transaction = store::Transaction::begin(database);
-    REQUIRE(transaction);
-    auto result = work();
-    REQUIRE(result);
-    REQUIRE(jobs.flush(now()));
-    REQUIRE(transaction->commit());
-    REQUIRE(wrong_totals(database) == 0);
-    if constexpr (!std::is_same_v<decltype(result), Result<void>>) return std::move(*result);
-  }
-
-  World() {
-    REQUIRE(events.load());
-    REQUIRE(jobs.load());
-    step([&]() -> Result<void> {
-      VOUCH_TRY(const std::int64_t campaign, jobs.campaign_number(kSampleCampaign));
-      for (const ObjectId id : {0xa1, 0xa2}) {
-        data::JobRecord job;
-        job.id = id;
-        job.campaign_number = campaign;
-        job.ranges = 3;
-        job.items = 1;
-        VOUCH_TRY(const data::JobRecord* made, jobs.create(job, now()));
-        REQUIRE(made->number == static_cast<std::int64_t>(id - 0xa0));
-      }
-      return {};
-    });
-  }
-  [[nodiscard]] WallTime now() const { return clock.wall_now(); }
-
-  std::vector<Intent> plan(PlanPage page) {
-    step([&] { return ledger.plan(page, now()); });
-    return page.intents;
-  }
-  void settle(const data::AttemptEnd& end) {
-    step([&] { return ledger.settle(end); });
-  }
-  Intent one(int recipient) { return plan(sample_page({recipient})).front(); }
-  // A row that was planned, and has ended its first call in this state.
-  Intent row_in(int recipient, S state) {
-    Intent intent = one(recipient);
-    if (state == S::sending) return intent;
-    E step = E::confirm;
-    if (state == S::waiting) step = E::defer;
-    if (state == S::in_doubt) step = E::lose;
-    if (state == S::held) step = E::hold;
-    if (state == S::declined) step = E::decline;
-    if (state == S::failed) step = E::give_up;
-    if (state == S::cancelled || state == S::expired) step = E::defer;
-    settle(sample_end(intent, step, now()));
-    if (state == S::cancelled || state == S::expired) {
-      REQUIRE(this->step([&] { return ledger.end_open_rows(1, state, 1, now()); }) == 1);
-    }
-    REQUIRE(state_of(intent) == state);
-    intent.fresh = false;
-    intent.from = state;
-    intent.last_event = row_of(intent)->last_event;
-    intent.doubt_since =
-        row_of(intent)->doubt_ms ? std::optional{from_ms(*row_of(intent)->doubt_ms)} : std::nullopt;
-    return intent;
-  }
-  S state_of(const Intent& intent) { return test::state_of(database, intent); }
-  std::optional<SeenRow> row_of(const Intent& intent) { return test::row_of(database, intent); }
-  std::int64_t count(std::string_view sql) { return count_of(database, sql); }
-};
+using World = LedgerWorld;
 
 constexpr S kAfterACall[] = {S::sending, S::waiting,  S::in_doubt, S::held,
                              S::issued,  S::declined, S::failed,   S::cancelled};

@@ -160,11 +160,11 @@ TEST_CASE("lane: a job's rate can be changed and taken away") {
   world.lane.set_job_rate(1, 1, world.clock.now());
   world.add(1, 100);
   CHECK(world.take_many(2) == Shares{{1, 1}, {-1, 1}});
-  CHECK(world.lane.jobs_ready_at(world.clock.now()) == world.clock.now() + 996ms);
+  CHECK(world.lane.rows_ready_at(world.clock.now()) == world.clock.now() + 996ms);
   world.lane.set_job_rate(1, 10, world.clock.now());
-  CHECK(world.lane.jobs_ready_at(world.clock.now()) == world.clock.now() + 96ms);
+  CHECK(world.lane.rows_ready_at(world.clock.now()) == world.clock.now() + 96ms);
   world.lane.set_job_rate(1, std::nullopt, world.clock.now());
-  CHECK(world.lane.jobs_ready_at(world.clock.now()) == world.clock.now());
+  CHECK(world.lane.rows_ready_at(world.clock.now()) == world.clock.now());
   CHECK(world.take_many(50) == Shares{{1, 50}});
 }
 
@@ -178,13 +178,13 @@ TEST_CASE("lane: a job that its own rate holds back spends no turn and no permit
   CHECK(world.take() == 1);
 }
 
-TEST_CASE("lane: jobs_ready_at looks only at jobs that have rows") {
+TEST_CASE("lane: rows_ready_at looks only at jobs that have rows") {
   World world;
-  CHECK(world.lane.jobs_ready_at(world.clock.now()) == Instant::max());
+  CHECK(world.lane.rows_ready_at(world.clock.now()) == Instant::max());
   world.lane.set_job_rate(1, 10, world.clock.now());
-  CHECK(world.lane.jobs_ready_at(world.clock.now()) == Instant::max());
+  CHECK(world.lane.rows_ready_at(world.clock.now()) == Instant::max());
   world.add(2, 1);
-  CHECK(world.lane.jobs_ready_at(world.clock.now()) == world.clock.now());
+  CHECK(world.lane.rows_ready_at(world.clock.now()) == world.clock.now());
 }
 
 TEST_CASE("lane: take_out hands over what may not start, with its reason, and keeps the rest") {
@@ -295,4 +295,38 @@ TEST_CASE("lane: the median shown follows the answers and not their outliers") {
   for (int i = 0; i < 500; ++i) world.lane.note_duration(2'000, true);
   CHECK(world.lane.view.median_us > 1'850);
   CHECK(world.lane.view.median_us < 2'150);
+}
+
+TEST_CASE("lane: queries wait in a line of their own, oldest first, and are no rows to call") {
+  World world;
+  for (int i = 0; i < 3; ++i) {
+    data::Intent query = world.row(i + 1);
+    query.asks = true;
+    query.single = i == 1;
+    world.lane.add(std::move(query));
+  }
+  CHECK(world.lane.ready() == 3);
+  CHECK(world.take() == -1);
+  CHECK(world.lane.rows_ready_at(world.clock.now()) == Instant::max());
+  std::vector<std::string> taken;
+  world.lane.take_out(
+      [](const data::Intent& intent) { return std::string{intent.job_number == 2 ? "x" : ""}; },
+      [&](data::Intent intent, std::string) {
+        taken.push_back(std::to_string(intent.job_number));
+      });
+  CHECK(taken == std::vector<std::string>{"2"});
+  CHECK(world.lane.take_query().job_number == 1);
+  CHECK(world.lane.take_query().job_number == 3);
+  CHECK_FALSE(world.lane.has_queries());
+  CHECK(world.lane.empty());
+}
+
+TEST_CASE("lane: a single is ready at once, whatever its jobs' own rates say") {
+  World world;
+  world.lane.set_job_rate(1, 1, world.clock.now());
+  world.add(1, 2);
+  CHECK(world.take() == 1);
+  CHECK(world.lane.rows_ready_at(world.clock.now()) > world.clock.now());
+  world.add_single();
+  CHECK(world.lane.rows_ready_at(world.clock.now()) == world.clock.now());
 }

@@ -94,6 +94,19 @@ struct Life {
   void end(const Intent& intent, E step) {
     write(data::AttemptsEnded{{sample_end(intent, step, clock.wall_now())}});
   }
+  // The row whose event was the last, in doubt, is asked about without a result.
+  void ask(Intent intent) {
+    intent.asks = true;
+    intent.fresh = false;
+    intent.last_event = reader.last_event().value();
+    reserve({intent});
+    write(data::SendAgain{{intent}});
+    REQUIRE(take().size() == 1);
+    data::AttemptEnd end = sample_end(intent, E::lose, clock.wall_now());
+    end.kind = EventKind::asked;
+    end.doubt_since = clock.wall_now();
+    write(data::AttemptsEnded{{end}});
+  }
   void again(Intent intent, S from) {
     intent.from = from;
     intent.fresh = false;
@@ -125,6 +138,7 @@ void run_job(Life& life) {
   life.end(rows[2], E::lose);
   life.end(rows[3], E::decline);
   life.end(rows[4], E::lose);
+  life.ask(rows[4]);
   life.again(rows[1], S::waiting);
   Intent doubtful = rows[2];
   doubtful.from = S::in_doubt;
@@ -211,13 +225,17 @@ const Path kPaths[] = {
     {"recipient_key BETWEEN planned_from AND planned_to",
      {"SEARCH issuance USING PRIMARY KEY (campaign=? AND recipient_key>? AND recipient_key<?)"}},
     {"UPDATE issuance SET state = 3", {"SEARCH issuance " + kWholeKey}},
+    {"UPDATE issuance SET next_at_ms = ?1", {"SEARCH issuance " + kWholeKey}},
+    {"UPDATE issuance SET state = ?1, last_event = ?2, doubt_ms", {"SEARCH issuance " + kWholeKey}},
+    {"UPDATE issuance SET next_at_ms = :now_ms",
+     {"SEARCH issuance USING INDEX issuance_due (job=? AND next_at_ms=?)"}},
     {"INSERT OR IGNORE INTO issuance_input", {}},
     {"SELECT input FROM issuance_input", {"SEARCH issuance_input " + kPrefix}},
     {"max(seq), 0) FROM event", {"SEARCH event"}},
     {"from_state, to_state, outcome", {}},
     {"from_state, to_state, detail", {}},
     {"INSERT INTO event (seq, at_ms, kind, job, detail)", {}},
-    {"(:items >> i.item) & 1\n   ORDER BY i.next_at_ms",
+    {":items) >> i.item) & 1\n   ORDER BY i.next_at_ms",
      {"SEARCH i USING INDEX issuance_due (job=? AND next_at_ms<?)",
       "SEARCH e USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN"}},
     {"ORDER BY ifnull(e.outcome IN (4, 5), 0)",

@@ -434,3 +434,59 @@ TEST_CASE("reply_judge: Retry-After is seconds or a date, at most an hour") {
     CHECK(judged.retry_after == c.want);
   }
 }
+
+// What an answer to the question "what became of this call?" says.
+TEST_CASE("reply_judge: the answer to a query tells of the call, or tells nothing") {
+  const std::string missing = R"({"code":"NOT_FOUND"})";
+  const std::string other = "somebody-elses";
+  struct Case {
+    const char* name;
+    int status;
+    std::string body;
+    Outcome want;
+    bool known, ails;
+    const char* content_type = "application/json";
+  };
+  const Case cases[] = {
+      {"the evidence", 200, success(), Outcome::issued, false, false},
+      {"evidence of another call", 200, success(other), Outcome::unknown, false, false},
+      {"another amount: people must look", 200, success(kId, "501"), Outcome::hold, false, false},
+      {"another currency", 200, success(kId, "500", "XTS"), Outcome::hold, false, false},
+      {"pending", 200, R"({"request_id":")" + kId + R"("})", Outcome::unknown, true, false},
+      {"pending, without an id", 202, R"({"status":"PENDING"})", Outcome::unknown, true, false},
+      {"pending, of another call", 200, R"({"request_id":"x"})", Outcome::unknown, false, false},
+      {"a page of HTML", 200, "<html>", Outcome::unknown, false, false, "text/html"},
+      {"half an answer", 200, R"({"request_id")", Outcome::unknown, false, false},
+      {"not found, as agreed", 404, missing, Outcome::not_found, false, false},
+      {"not found, of another call", 404, R"({"code":"NOT_FOUND","request_id":"x"})",
+       Outcome::unknown, false, false},
+      {"no such page", 404, "<html>", Outcome::unknown, false, false, "text/html"},
+      {"no such code", 404, R"({"code":"NO_ROUTE"})", Outcome::unknown, false, false},
+      {"too many", 429, "{}", Outcome::unknown, false, false},
+      {"wrong credentials", 401, "{}", Outcome::unknown, false, false},
+      {"a redirect", 302, "", Outcome::unknown, false, false},
+      {"5xx", 503, missing, Outcome::unknown, false, true},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.name);
+    Sample sample;
+    sample.downstream = *sample_downstream_of(plan::Contract::query);
+    sample.downstream.sheds_before_executing = true;  // of calls alone
+    sample.intent.asks = true;
+    const Judgement judged = sample.judge(answer(c.status, c.body, c.content_type));
+    CHECK(judged.outcome == c.want);
+    CHECK(judged.known == c.known);
+    CHECK(judged.ails == c.ails);
+    CHECK(judged.reference == (c.want == Outcome::issued ? "C-1" : ""));
+  }
+}
+
+TEST_CASE("reply_judge: queries have an outcome table of their own") {
+  Sample sample;
+  sample.downstream = *sample_downstream_of(plan::Contract::query);
+  sample.downstream.outcomes = {rule(404, 404, "/code", "NOT_FOUND", Outcome::declined)};
+  const HttpEnd end = answer(404, R"({"code":"NOT_FOUND"})");
+  CHECK(sample.judge(end).outcome == Outcome::declined);
+  sample.intent.asks = true;
+  CHECK(sample.judge(end).outcome == Outcome::not_found);
+}

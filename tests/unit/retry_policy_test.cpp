@@ -412,3 +412,66 @@ TEST_CASE("retry_policy: nothing is repeated past four fifths of the key's lifet
   CHECK(service::key_may_be_forgotten(downstream, kNow + 1h, kNow));
   CHECK_FALSE(service::key_may_be_forgotten(downstream, kNow + 1s, kNow));
 }
+
+TEST_CASE("retry_policy: what is lost is asked about under query, and held under none") {
+  struct Case {
+    plan::Contract contract;
+    Outcome outcome;
+    E want;
+  };
+  using plan::Contract;
+  const Case cases[] = {
+      {Contract::query, Outcome::unknown, E::lose},
+      {Contract::query, Outcome::unknown_setup, E::lose},
+      {Contract::query, Outcome::not_executed, E::defer},
+      {Contract::query, Outcome::setup, E::defer},
+      {Contract::none, Outcome::unknown, E::hold},
+      {Contract::none, Outcome::unknown_setup, E::hold},
+      {Contract::none, Outcome::not_executed, E::defer},
+      {Contract::none, Outcome::setup, E::defer},
+      {Contract::none, Outcome::declined, E::decline},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(plan::name_of(c.contract));
+    CAPTURE(name_of(c.outcome));
+    Sample sample{c.outcome};
+    sample.end.intent.definition = sample_downstream_of(c.contract);
+    CHECK(sample.decide().step == c.want);
+    CHECK(sample.end.doubt_since.has_value() == (c.want == E::lose || c.want == E::hold));
+  }
+  Sample held{Outcome::unknown};
+  held.end.intent.definition = sample_downstream_of(plan::Contract::none);
+  CHECK(held.decide().detail == "nobody can ask or repeat under contract none: words");
+  CHECK_FALSE(held.end.next_at);
+}
+
+TEST_CASE("retry_policy: with a query in between, every unusable answer is a strike") {
+  using plan::Contract;
+  struct Case {
+    const char* name;
+    Contract contract;
+    int strikes;
+    bool others_succeed;
+    int want;
+    E step;
+  };
+  const Case cases[] = {
+      {"under query it is asked about first", Contract::query, 2, true, 3, E::lose},
+      {"an outage counts against no row", Contract::query, 2, false, 2, E::lose},
+      {"under key, asked and called again", Contract::key, 1, true, 2, E::lose},
+      {"under key, the last", Contract::key, 2, true, 3, E::hold},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.name);
+    Sample sample{Outcome::unknown};
+    sample.again(0, c.strikes);
+    sample.end.intent.was_asked = true;
+    sample.end.intent.definition = sample_downstream_of(c.contract);
+    if (!c.others_succeed) sample.health.last_success.reset();
+    CHECK(sample.decide().strikes == c.want);
+    CHECK(sample.end.step == c.step);
+  }
+  Sample first{Outcome::unknown};
+  first.end.intent.definition = sample_downstream_of(Contract::query);
+  CHECK(first.decide().strikes == 1);
+}
