@@ -51,8 +51,8 @@ struct Intent {
   std::optional<WallTime> last_attempt_at;  // of the attempt before, when there was one
   int last_status = 0;
   Digest128 last_reply{};
-  bool was_asked = false;  // the last event is the end of a query
-  int asked = 0;           // queries answered without a result
+  bool was_asked = false;                 // the last event is the end of a query
+  int asked = 0;                          // queries answered without a result
   std::optional<WallTime> missing_since;  // first settled "not found"
   bool known = false;                     // a query was answered: the downstream knows the call
 

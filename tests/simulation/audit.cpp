@@ -41,8 +41,13 @@ constexpr std::string_view kRowsWithEvidence = R"sql(
     LEFT JOIN event AS e ON e.seq = i.last_event
 )sql";
 constexpr std::string_view kEvents = R"sql(
-  SELECT seq, kind, campaign, recipient_key, occurrence, item, from_state, to_state, prev_seq
+  SELECT seq, kind, campaign, recipient_key, occurrence, item, from_state, to_state, prev_seq,
+         (SELECT id FROM campaign WHERE number = event.campaign)
     FROM event WHERE recipient_key IS NOT NULL ORDER BY seq
+)sql";
+constexpr std::string_view kItemsInState = R"sql(
+  SELECT c.id, i.item, count(*) FROM issuance AS i JOIN campaign AS c ON c.number = i.campaign
+   WHERE i.state = :state GROUP BY c.id, i.item
 )sql";
 constexpr std::string_view kGaps = "SELECT max(seq) - count(*) FROM event";
 constexpr std::string_view kLastEvents = R"sql(
@@ -148,6 +153,31 @@ std::optional<std::string> Audit::call_may_leave(const wire::HttpCall& call) {
     return "call " + id + " leaves with other bytes than the ledger's digest";
   }
   return std::nullopt;
+}
+
+std::optional<std::string> Audit::query_may_leave(const wire::HttpCall& call) {
+  const std::string id = key_of(call);
+  const auto parsed = parse_request_id(id);
+  if (!parsed) return "a query leaves about \"" + id + "\", which is no request id";
+  const auto row = row_of(parsed->key);
+  if (!row || row->state != IssuanceState::in_doubt || row->round != parsed->round) {
+    return "a query leaves about " + id + ", which is not in doubt";
+  }
+  return std::nullopt;
+}
+
+std::int64_t Audit::count(IssuanceState state, const ContractOf& contract_of,
+                          plan::Contract contract) {
+  Statement& select = database_.prepared(kItemsInState);
+  select.bind(":state", static_cast<std::int64_t>(state));
+  std::int64_t rows = 0;
+  while (next(select)) {
+    const auto campaign = static_cast<ObjectId>(select.integer(0));
+    if (contract_of(campaign, static_cast<std::size_t>(select.integer(1))) == contract) {
+      rows += select.integer(2);
+    }
+  }
+  return rows;
 }
 
 std::optional<std::string> Audit::is_sending(const std::string& request_id) {
@@ -288,7 +318,7 @@ std::optional<std::string> Audit::journals_agree(const Journals& journals) {
     if (state != IssuanceState::issued) continue;
     if (!last) {
       wrong = id + " is issued and was not executed";
-    } else if (row.is_null(7) || row.integer(7) != 1 || row.integer(8) != 0 ||
+    } else if ((row.integer(7) != 1 && row.integer(7) != 9) || row.integer(8) != 0 ||
                row.integer(9) != static_cast<std::int64_t>(IssuanceState::issued) ||
                row.is_null(11)) {
       wrong = id + " is issued without evidence";
@@ -300,7 +330,7 @@ std::optional<std::string> Audit::journals_agree(const Journals& journals) {
   return wrong;
 }
 
-std::optional<std::string> Audit::history() {
+std::optional<std::string> Audit::history(const ContractOf& contract_of) {
   if (number(kGaps) != 0) return "the events have gaps";
   struct Last {
     std::int64_t seq = 0;
@@ -330,6 +360,11 @@ std::optional<std::string> Audit::history() {
       const bool sent = from == IssuanceState::sending &&
                         next_state(last->second.state, IssuanceEvent::send) == from;
       if (from != last->second.state && !sent) wrong = name + " starts in another state";
+      const auto contract = contract_of(static_cast<ObjectId>(event.integer(9)),
+                                        static_cast<std::size_t>(event.integer(5)));
+      const bool twice = from == IssuanceState::sending && contract != plan::Contract::key &&
+                         last->second.state == IssuanceState::in_doubt;
+      if (twice) wrong = name + " ends a second call of what may have been executed";
       if (is_final(last->second.state) && !rerun) wrong = name + " changes a final state";
     }
     last->second = {seq, to};

@@ -48,6 +48,8 @@ class Audit {
 
   // I3 and I5, at the moment a call leaves: its row is `sending`, in this round, with this digest.
   [[nodiscard]] std::optional<std::string> call_may_leave(const wire::HttpCall& call);
+  // Only about a row in doubt, of this round, is anybody asked.
+  [[nodiscard]] std::optional<std::string> query_may_leave(const wire::HttpCall& call);
   // After a stop, before anything is mended: the row of a call that was out is still `sending`.
   [[nodiscard]] std::optional<std::string> is_sending(const std::string& request_id);
 
@@ -55,8 +57,14 @@ class Audit {
   [[nodiscard]] std::optional<std::string> balance();
   // I4: what is issued has its evidence, and the journals agree with every state.
   [[nodiscard]] std::optional<std::string> journals_agree(const Journals& journals);
-  // I8 and the transition table, from the events of each issuance.
-  [[nodiscard]] std::optional<std::string> history();
+  // I8, I12 and the transition table, from the events of each issuance.  What may have been
+  // executed is called again only where `contract_of` the campaign's item says that keys are
+  // honoured.
+  using ContractOf = std::function<plan::Contract(ObjectId campaign, std::size_t item)>;
+  [[nodiscard]] std::optional<std::string> history(const ContractOf& contract_of);
+  // Nothing under contract none is left in doubt, and what is settled there is settled by its call.
+  [[nodiscard]] std::int64_t count(IssuanceState state, const ContractOf& contract_of,
+                                   plan::Contract contract);
 
   [[nodiscard]] std::vector<AuditedJob> jobs();
   [[nodiscard]] std::int64_t count(IssuanceState state);

@@ -24,8 +24,8 @@ class ModelClient final : public service::Downstream {
   using Services = std::map<std::string, ModelService*>;  // by origin
   // Sees every call at the moment it leaves, and returns its request id.
   using OnStart = std::function<std::string(const wire::HttpCall&)>;
-  // Is told of every request id whose end the caller has taken.
-  using OnEnd = std::function<void(const std::string&)>;
+  // Is told of every request id whose end the caller has taken, and whether it was a query's.
+  using OnEnd = std::function<void(const std::string&, bool asks)>;
 
   ModelClient(Services services, const Clock& clock, OnStart on_start, OnEnd on_end)
       : services_{std::move(services)},
@@ -39,13 +39,16 @@ class ModelClient final : public service::Downstream {
 
   void start(wire::HttpCall call) override {
     std::string id = on_start_(call);
-    out_.push_back({std::move(id), services_.at(origin_of(call.url))->call(call, clock_.now())});
+    const bool asks = call.get;
+    ModelService& service = *services_.at(origin_of(call.url));
+    auto ending = asks ? service.query(call, clock_.now()) : service.call(call, clock_.now());
+    out_.push_back({std::move(id), asks, &service, std::move(ending)});
   }
   void take_ended(std::vector<wire::HttpEnd>& ended) override {
     std::erase_if(out_, [&](const Out& out) {
       if (out.ending->at > clock_.now()) return false;
       ended.push_back(out.ending->end);
-      on_end_(out.request_id);
+      on_end_(out.request_id, out.asks);
       return true;
     });
   }
@@ -54,6 +57,11 @@ class ModelClient final : public service::Downstream {
 
   [[nodiscard]] bool take_wake() { return std::exchange(woken_, false); }
   [[nodiscard]] int out() const { return static_cast<int>(out_.size()); }
+  // Calls, without queries, that are out at one service.
+  [[nodiscard]] int calls_out(const ModelService& service) const {
+    return static_cast<int>(std::ranges::count_if(
+        out_, [&](const Out& out) { return !out.asks && out.service == &service; }));
+  }
   [[nodiscard]] Instant next_end() const {
     Instant next = Instant::max();
     for (const Out& out : out_) next = std::min(next, out.ending->at);
@@ -63,6 +71,8 @@ class ModelClient final : public service::Downstream {
  private:
   struct Out {
     std::string request_id;
+    bool asks = false;
+    const ModelService* service = nullptr;
     std::shared_ptr<const Ending> ending;
   };
   Services services_;

@@ -59,7 +59,7 @@ std::string key_of(const wire::HttpCall& call) {
   for (const std::string& header : call.headers) {
     if (header.starts_with(kKey)) return header.substr(kKey.size());
   }
-  return {};
+  return call.get ? call.url.substr(call.url.rfind('/') + 1) : std::string{};
 }
 
 void ModelService::begin_outage(Outage kind, Instant until) {
@@ -100,14 +100,96 @@ void ModelService::watch(const wire::HttpCall& call, const std::string& key, Ins
   if (!is_new && known->second != call.body) violation("another body under key " + key);
   const Json body = parsed(call.body);
   if (text_of(body, "request_id") != key) violation("key and request id differ: " + key);
-
-  starts_.push_back(now);
-  while (starts_.front() <= now - std::chrono::seconds{1}) starts_.pop_front();
-  if (static_cast<double>(starts_.size()) > limit + 1) violation("more calls than the limit");
+  if (contract != plan::Contract::key) {
+    const auto under_way = [&](const Visit& visit) { return !visit.asks && visit.key == key; };
+    if (executed(key)) violation("called again after it was executed: " + key);
+    if (std::ranges::any_of(visits_, under_way)) violation("called again too soon: " + key);
+  }
+  watch_rate(starts_, limit, "calls", now);
   for (const auto& [read, until] : holds_) {
     if (now > read && now < until) violation("a call before Retry-After was over");
   }
   std::erase_if(holds_, [&](const auto& hold) { return hold.second <= now; });
+}
+
+void ModelService::watch_rate(std::deque<Instant>& starts, double most, const char* what,
+                              Instant now) {
+  starts.push_back(now);
+  while (starts.front() <= now - std::chrono::seconds{1}) starts.pop_front();
+  if (static_cast<double>(starts.size()) > most + 1) {
+    violation(std::string{"more "} + what + " than the limit");
+  }
+}
+
+QueryFate ModelService::draw_query_fate(Instant now) {
+  if (outage_ && now < outage_until_) {
+    return *outage_ == Outage::bad_gateway ? QueryFate::error : QueryFate::lost;
+  }
+  double drawn = random_.unit();
+  for (std::size_t fate = 1; fate < kQueryFates; ++fate) {
+    if (drawn < query_faults[fate]) return static_cast<QueryFate>(fate);
+    drawn -= query_faults[fate];
+  }
+  return QueryFate::answered;
+}
+
+std::shared_ptr<const Ending> ModelService::query(const wire::HttpCall& call, Instant now) {
+  ++calls_;
+  ++queries_;
+  const std::string key = key_of(call);
+  if (!can_be_asked || !call.body.empty()) violation("a query that was not agreed: " + key);
+  watch_rate(starts_, limit, "calls", now);
+  watch_rate(query_starts_, limit * query_share, "queries", now);
+  auto ending = std::make_shared<Ending>();
+  ending->end.tag = call.tag;
+  const auto spread = static_cast<std::uint64_t>(Nanos{latency_max - latency_min}.count());
+  const Nanos latency = latency_min + Nanos{static_cast<std::int64_t>(random_.below(spread + 1))};
+  ending->at = now + latency;
+  const QueryFate fate = draw_query_fate(now);
+  if (fate == QueryFate::lost) {
+    ending->at = now + call.timeout;
+    end_without_answer(ending->end, Transport::timed_out, 1);
+    return ending;
+  }
+  visits_.push_back({.arrives = now + latency / 2,
+                     .asks = fate,
+                     .key = key,
+                     .body = {},
+                     .caller = callers_,
+                     .ending = ending});
+  return ending;
+}
+
+// As its journal has it at that moment, but for what is too young to be seen.
+void ModelService::answer_query(const Visit& visit) {
+  HttpEnd& end = visit.ending->end;
+  if (visit.asks == QueryFate::error) {
+    return end_with_answer(end, random_.chance(0.5) ? 500 : 503, R"({"code":"NOT_FOUND"})");
+  }
+  if (visit.asks == QueryFate::html) {
+    end_with_answer(end, 200, "<html>we are back soon</html>");
+    end.content_type = "text/html";
+    return;
+  }
+  if (is_one_of(vague_share, "vague", visit.key)) {
+    return end_with_answer(end, 200, R"({"status":"PENDING"})");
+  }
+  const auto found = journal_.find(visit.key);
+  if (found == journal_.end() || visit.arrives < found->second.at + visible_after) {
+    const std::string about = visit.asks == QueryFate::other_id ? "somebody-elses" : visit.key;
+    return end_with_answer(end, 404, Json{{"code", "NOT_FOUND"}, {"request_id", about}}.dump());
+  }
+  const Execution& execution = found->second;
+  Json reply = {{"request_id", visit.key}};
+  if (visit.asks == QueryFate::pending) return end_with_answer(end, 200, reply.dump());
+  if (visit.asks == QueryFate::other_id) reply["request_id"] = "somebody-elses";
+  reply["reference"] = execution.reference;
+  if (execution.amount_minor) {
+    const int more = visit.asks == QueryFate::wrong_amount ? 1 : 0;
+    reply["amount_minor"] = *execution.amount_minor + more;
+    reply["currency"] = "EUR";
+  }
+  end_with_answer(end, 200, reply.dump());
 }
 
 std::shared_ptr<const Ending> ModelService::call(const wire::HttpCall& call, Instant now) {
@@ -191,6 +273,7 @@ void ModelService::advance(Instant now) {
 }
 
 void ModelService::arrive(Visit& visit) {
+  if (visit.asks) return answer_query(visit);
   HttpEnd& end = visit.ending->end;
   const bool carried = (visit.fate != Fate::error && visit.fate != Fate::same_error &&
                         visit.fate != Fate::redirected) ||
@@ -236,7 +319,8 @@ void ModelService::arrive(Visit& visit) {
 // Once a key, for as long as keys are kept.
 ModelService::Answer ModelService::carry_out(const Visit& visit) {
   const Instant now = visit.arrives;
-  if (const auto known = answers_.find(visit.key); known != answers_.end()) {
+  const bool honours_keys = contract == plan::Contract::key;
+  if (const auto known = answers_.find(visit.key); honours_keys && known != answers_.end()) {
     if (now < known->second.busy_until) {
       return {.status = 409, .body = R"({"code":"in_progress"})", .made = now, .busy_until = now};
     }
@@ -261,7 +345,8 @@ ModelService::Answer ModelService::carry_out(const Visit& visit) {
     Execution execution{.request_id = visit.key,
                         .recipient_id = recipient,
                         .amount_minor = {},
-                        .reference = name_ + "-" + std::to_string(journal_.size() + 1)};
+                        .reference = name_ + "-" + std::to_string(journal_.size() + 1),
+                        .at = now};
     Json reply = {{"request_id", visit.key}, {"reference", execution.reference}};
     if (body.contains("amount_minor")) {
       execution.amount_minor = body["amount_minor"].get<std::int64_t>();

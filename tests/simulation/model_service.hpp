@@ -1,12 +1,15 @@
 // model_service.hpp: a coupon or balance service as its own journal knows it, with every fault we
 // have met or feared.
 //
-// It honours idempotency keys: one execution and one stored answer a key, for as long as keys are
-// kept.  What becomes of a call is drawn when it leaves the caller; whether it executes is decided
+// Under contract `key` it honours idempotency keys: one execution and one stored answer a key, for
+// as long as keys are kept.  Under `query` and `none` it knows no keys: every call that arrives is
+// carried out.  Where it can be asked, it tells of an execution only after a delay of its own.
+// What becomes of a call is drawn when it leaves the caller; whether it executes is decided
 // when it arrives, which may be long after the caller has given up, or died.
 //
 // The service watches its callers: another body under a known key, a call before Retry-After is
-// over, or more calls in a second than the limit are kept as violations.
+// over, more calls or queries in a second than the limit, and where it knows no keys a second call
+// that is carried out, or that leaves while the first may still arrive, are kept as violations.
 //
 // Threads: the simulation's only one.
 #pragma once
@@ -22,6 +25,7 @@
 #include <vector>
 
 #include "common/clock.hpp"
+#include "common/plan/downstream.hpp"
 #include "common/random.hpp"
 #include "common/wire/http_client.hpp"
 
@@ -51,6 +55,19 @@ enum class Fate : std::uint8_t {
 };
 inline constexpr std::size_t kFates = static_cast<std::size_t>(Fate::count);
 
+// What may become of a query.
+enum class QueryFate : std::uint8_t {
+  answered,
+  lost,          // no answer
+  error,         // 5xx
+  other_id,      // about another call
+  wrong_amount,  // of one that was executed
+  html,          // a page with status 200
+  pending,       // "I know it, and am not done", said of one that was executed
+  count,
+};
+inline constexpr std::size_t kQueryFates = static_cast<std::size_t>(QueryFate::count);
+
 // What ails the service as a whole, for a while.
 enum class Outage : std::uint8_t { refused, bad_gateway, silence, resets, unauthorised };
 
@@ -65,9 +82,10 @@ struct Execution {
   std::string recipient_id;
   std::optional<std::int64_t> amount_minor;
   std::string reference;
+  Instant at;
 };
 
-// What the call is known by: its Idempotency-Key.
+// What the call is known by: its Idempotency-Key; of a query the end of its URL.
 [[nodiscard]] std::string key_of(const wire::HttpCall& call);
 
 // Recipients whose id begins so are never declined, exhausted or broken.
@@ -78,6 +96,12 @@ class ModelService {
   ModelService(std::string name, std::uint64_t seed) : name_{std::move(name)}, random_{seed} {}
 
   // --- how it behaves; may be changed at any moment.
+  plan::Contract contract = plan::Contract::key;
+  bool can_be_asked = false;
+  Millis visible_after{0};                            // from the execution until a query finds it
+  double query_share = plan::QueryForm{}.rate_share;  // of the limit, for queries
+  std::array<double, kQueryFates> query_faults{};
+  double& fault(QueryFate fate) { return query_faults[static_cast<std::size_t>(fate)]; }
   std::array<double, kFates> faults{};  // probabilities; what is left is `answered`
   double& fault(Fate fate) { return faults[static_cast<std::size_t>(fate)]; }
   Millis latency_min{2};
@@ -90,12 +114,14 @@ class ModelService {
   double unknown_share = 0;    // of the recipients: always 404
   std::string url;             // where it is; calls to elsewhere are answered 404; empty: anywhere
   std::int64_t long_wait = 0;  // seconds: a 429 that says so is the next answer, once
+  double vague_share = 0;      // of the calls: queries about them are always answered `pending`
   double limit = 1e9;          // calls per second that nobody may exceed
   void begin_outage(Outage kind, Instant until);
 
   // --- what the world asks of it.
   // A call leaves its caller.  The ending is complete once advance() has come to its time.
   [[nodiscard]] std::shared_ptr<const Ending> call(const wire::HttpCall& call, Instant now);
+  [[nodiscard]] std::shared_ptr<const Ending> query(const wire::HttpCall& call, Instant now);
   void advance(Instant now);
   [[nodiscard]] Instant next_event() const;
   // The caller has died: what it was told to wait for is forgotten with it.
@@ -110,14 +136,16 @@ class ModelService {
     return journal_.contains(request_id);
   }
   [[nodiscard]] std::int64_t calls() const { return calls_; }
+  [[nodiscard]] std::int64_t queries() const { return queries_; }
   [[nodiscard]] const std::vector<std::string>& violations() const { return violations_; }
   [[nodiscard]] const std::string& name() const { return name_; }
 
  private:
-  // A call that is on its way to the service.
+  // A call or query that is on its way to the service.
   struct Visit {
     Instant arrives;
     Fate fate = Fate::answered;
+    std::optional<QueryFate> asks{};
     std::string key;
     std::string body;
     int caller = 0;
@@ -134,6 +162,9 @@ class ModelService {
   void watch(const wire::HttpCall& call, const std::string& key, Instant now);
   void fail_to_arrive(Fate fate, const wire::HttpCall& call, Instant now, Ending& ending);
   void arrive(Visit& visit);
+  void answer_query(const Visit& visit);
+  [[nodiscard]] QueryFate draw_query_fate(Instant now);
+  void watch_rate(std::deque<Instant>& starts, double most, const char* what, Instant now);
   [[nodiscard]] Answer carry_out(const Visit& visit);
   void spoil(const Visit& visit, wire::HttpEnd& end);
   [[nodiscard]] bool is_one_of(double share, std::string_view what,
@@ -148,10 +179,12 @@ class ModelService {
   std::map<std::string, Answer> answers_;           // by key
   std::map<std::string, std::string> bodies_;       // by key: the first one's
   std::map<std::string, Execution> journal_;        // by request id
-  std::deque<Instant> starts_;                      // of the last second
+  std::deque<Instant> starts_;                      // of the last second, queries too
+  std::deque<Instant> query_starts_;                // likewise, queries alone
   std::vector<std::pair<Instant, Instant>> holds_;  // when it is read, until when it holds
   int callers_ = 0;
   std::int64_t calls_ = 0;
+  std::int64_t queries_ = 0;
   std::vector<std::string> violations_;
 };
 

@@ -20,7 +20,8 @@ constexpr std::int64_t kSeeds = 200;
 
 struct Luck {
   const char* name;
-  bool rows_must_not_end_unissued = false;  // nothing here is a reason to fail or hold a row
+  // Nothing here is a reason to fail a row, nor to hold one but under contract none.
+  bool rows_must_not_end_unissued = false;
 };
 constexpr Luck kLucks[] = {
     {"crashes", true},       {"network", false}, {"outages", true},   {"refusals", false},
@@ -39,6 +40,10 @@ void prepare(World& world, std::size_t luck) {
         service->fault(fate) = everything ? 0.015 : 0.03;
       }
       service->slow_share = 0.05;
+      for (const QueryFate fate : {QueryFate::lost, QueryFate::error, QueryFate::other_id,
+                                   QueryFate::wrong_amount, QueryFate::html, QueryFate::pending}) {
+        service->fault(fate) = 0.04;
+      }
     }
     if (luck == 3 || everything) {
       service->decline_share = 0.10;
@@ -57,6 +62,13 @@ WorldSettings settings_of(std::size_t luck, Random& random) {
   WorldSettings settings;
   settings.limit = 100.0 * static_cast<double>(1 + random.below(8));
   Chaos& chaos = settings.chaos;
+  for (WorldSettings::Contracted& of : settings.contracts) {
+    constexpr std::array kContracts = {plan::Contract::key, plan::Contract::query,
+                                       plan::Contract::none};
+    of.contract = kContracts[random.below(kContracts.size())];
+    of.asks = of.contract == plan::Contract::key && random.chance(0.5);
+    of.visible_after = Millis{static_cast<std::int64_t>(random.below(2000))};
+  }
   chaos.crashes = 2;
   chaos.kills = 1;
   chaos.reruns = 2;
@@ -142,6 +154,7 @@ struct Sums {
   int lives = 0;
   int recovered = 0;
   std::int64_t calls = 0;
+  std::int64_t queries = 0;
   std::int64_t steps = 0;
   std::map<std::string, int> happened;
 };
@@ -159,11 +172,20 @@ void play(std::uint64_t seed, Sums& sums) {
   CHECK(world.problem() == "");
   if (world.problem().empty() && kLucks[luck].rows_must_not_end_unissued) {
     CHECK(world.audit().count(IssuanceState::failed) == 0);
-    CHECK(world.audit().count(IssuanceState::held) == 0);
+    for (const plan::Contract contract : {plan::Contract::key, plan::Contract::query}) {
+      CHECK(world.count(IssuanceState::held, contract) == 0);
+    }
   }
   sums.lives += world.counts.lives;
   sums.recovered += world.counts.recovered;
   sums.calls += world.coupons.calls() + world.balances.calls();
+  sums.queries += world.coupons.queries() + world.balances.queries();
+  for (const plan::Contract contract :
+       {plan::Contract::key, plan::Contract::query, plan::Contract::none}) {
+    const std::string of = "under " + std::string{plan::name_of(contract)};
+    sums.happened["issued " + of] += static_cast<int>(world.count(IssuanceState::issued, contract));
+    sums.happened["held " + of] += static_cast<int>(world.count(IssuanceState::held, contract));
+  }
   sums.steps += world.counts.steps;
   for (const auto& [what, often] : world.counts.happened) sums.happened[what] += often;
 }
@@ -186,8 +208,8 @@ TEST_CASE("simulation: one voucher each, none forgotten, whatever happens") {
     const std::uint64_t seeds = number_in("VOUCH_SIM_SEEDS").value_or(kSeeds);
     for (std::uint64_t i = 1; i <= seeds; ++i) play(i, sums);
   }
-  std::cout << sums.calls << " calls, " << sums.lives << " lives, " << sums.recovered
-            << " rows put in doubt by restarts, " << sums.steps << " steps;";
+  std::cout << sums.calls << " calls (" << sums.queries << " queries), " << sums.lives << " lives, "
+            << sums.recovered << " rows put in doubt by restarts, " << sums.steps << " steps;";
   for (const auto& [what, often] : sums.happened) std::cout << " " << what << " " << often << ";";
   std::cout << "\n";
 }

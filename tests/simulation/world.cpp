@@ -64,19 +64,11 @@ Result<void> World::try_life() {
       .vfs = vfs.name(),
       .services = {{ModelClient::origin_of(downstreams_[0].versions.at(1)->url), &coupons},
                    {ModelClient::origin_of(downstreams_[1].versions.at(1)->url), &balances}},
-      .on_start =
-          [this](const wire::HttpCall& call) {
-            if (!life_->health.store_ok()) wrong("a call leaves although the store has failed");
-            if (vfs.unsynced("-wal") > 0) wrong("a call leaves before the ledger is synced");
-            if (const auto why = audit_->call_may_leave(call)) wrong(*why);
-            std::string id = key_of(call);
-            if (!out_.insert(id).second) wrong("two calls at once for " + id);
-            return id;
-          },
+      .on_start = [this](const wire::HttpCall& call) { return may_leave(call); },
       .on_end =
-          [this](const std::string& id) {
-            out_.erase(id);
-            ended_.insert(id);
+          [this](const std::string& id, bool asks) {
+            (asks ? asked_ : out_).erase(id);
+            if (!asks) ended_.insert(id);
           },
       .engine = settings_.engine,
       .intake = settings_.intake};
@@ -103,6 +95,18 @@ Result<void> World::try_life() {
   return {};
 }
 
+// Checks a call or query at the moment it leaves, and returns its request id.
+std::string World::may_leave(const wire::HttpCall& call) {
+  if (!life_->health.store_ok()) wrong("a call leaves although the store has failed");
+  if (vfs.unsynced("-wal") > 0) wrong("a call leaves before the ledger is synced");
+  const auto why = call.get ? audit_->query_may_leave(call) : audit_->call_may_leave(call);
+  if (why) wrong(*why);
+  std::string id = key_of(call);
+  if (out_.contains(id) || asked_.contains(id)) wrong("two calls at once for " + id);
+  (call.get ? asked_ : out_).insert(id);
+  return id;
+}
+
 void World::end_life() {
   audit_.reset();
   life_.reset();
@@ -120,7 +124,34 @@ void World::check_survivors() {
   doubtful_max_ += static_cast<int>(out_.size() + ended_.size()) + taken_back_;
   taken_back_ = 0;
   out_.clear();
+  asked_.clear();
   ended_.clear();
+}
+
+// Under contract none each of them would be held after a crash.
+void World::check_uncertain() {
+  for (std::size_t which : {0U, 1U}) {
+    if (settings_.contracts[which].contract != plan::Contract::none) continue;
+    const ModelService& service = which == 0 ? coupons : balances;
+    const int ready = life_->ready.calls_depth(downstreams_[which].id);
+    const int out = life_->client.calls_out(service);
+    if (ready + out > 2 * plan::kInFlightMaxUncertain) {
+      wrong(service.name() + ": " + std::to_string(ready) + " ready and " + std::to_string(out) +
+            " in flight under contract none");
+    }
+  }
+}
+
+plan::Contract World::contract_of(ObjectId campaign, std::size_t item) const {
+  const auto of = std::ranges::find(campaign_ids_, campaign);
+  const plan::Campaign& found = *campaigns_[static_cast<std::size_t>(of - campaign_ids_.begin())];
+  return settings_.contracts[found.items[item].downstream == "coupons" ? 0 : 1].contract;
+}
+
+std::int64_t World::count(IssuanceState state, plan::Contract contract) {
+  return audit_->count(
+      state, [this](ObjectId campaign, std::size_t item) { return contract_of(campaign, item); },
+      contract);
 }
 
 void World::crash(Survival survival) {
@@ -255,6 +286,7 @@ void World::run(Actor actor) {
       break;
   }
   if (!problem_.empty() || life != counts.lives) return;
+  check_uncertain();
   // A thread does not always get the processor at once.
   if (random.chance(0.1) && due_[actor] != Instant::max()) {
     due_[actor] += Millis{static_cast<std::int64_t>(random.below(25))};
@@ -328,9 +360,12 @@ std::string World::state_in_words() {
     words += "; " + lane.name + " breaker " + std::string{name_of(lane.breaker)} + " in flight " +
              std::to_string(lane.in_flight) + " ready " + std::to_string(lane.ready);
   }
-  words += "; out " + std::to_string(life_->client.out()) + " ready " +
-           std::to_string(life_->ready.depth()) + " queued " +
-           std::to_string(life_->writer.queued());
+  for (const WorldSettings::Contracted& of : settings_.contracts) {
+    words += "; contract " + std::string{plan::name_of(of.contract)} + (of.asks ? ", asked" : "");
+  }
+  words += "; at " + std::to_string(to_ms(clock.wall_now()) / 1000) + " s; out " +
+           std::to_string(life_->client.out()) + " ready " + std::to_string(life_->ready.depth()) +
+           " queued " + std::to_string(life_->writer.queued());
   return words;
 }
 
@@ -370,6 +405,7 @@ bool World::settled() {
 bool World::finish() {
   if (!run_until([this] { return calm_ && settled(); })) return false;
   other_traffic = false;
+  settings_.chaos.reruns = 0;  // one that came now would have no company that succeeds
   if (!run_until([this] {
         return audit_->number(kOpenRows) == 0 && life_->writer.idle() && life_->client.out() == 0;
       })) {
@@ -382,7 +418,10 @@ bool World::finish() {
 
 void World::check_everything() {
   if (const auto why = audit_->balance()) wrong(*why);
-  if (const auto why = audit_->history()) wrong(*why);
+  const auto contracts = [this](ObjectId campaign, std::size_t item) {
+    return contract_of(campaign, item);
+  };
+  if (const auto why = audit_->history(contracts)) wrong(*why);
   if (const auto why = audit_->journals_agree({&coupons, &balances})) wrong(*why);
   check_lists();
 }

@@ -60,13 +60,28 @@ struct Chaos {
 
 struct WorldSettings {
   service::EngineSettings engine{
-      .retry = {.delay_first = Millis{100}, .delay_max = Millis{3000}, .setup_probe = Millis{2000}},
+      .retry = {.delay_first = Millis{100},
+                .delay_max = Millis{3000},
+                .setup_probe = Millis{2000},
+                .query_apart = Millis{500}},
       .breaker = {.open_first = Millis{500}, .open_max = Millis{4000}, .probe_first = Millis{100}},
       .idle_poll = Millis{100}};
   strategy::IntakeSettings intake{
       .poll = Millis{10}, .idle_poll = Millis{50}, .setup_probe = Millis{2000}};
   Millis timeout{1000};
   Millis key_lifetime{std::chrono::hours{1}};
+  // Of the coupon and of the balance service.
+  struct Contracted {
+    plan::Contract contract = plan::Contract::key;
+    bool asks = false;  // besides `query`, where it goes without saying
+    Millis visible_after{0};
+  };
+  std::array<Contracted, 2> contracts{};
+  // A call that is late arrives at most three times its timeout after that; what it does is seen
+  // later still.
+  [[nodiscard]] Millis settle_time(const Contracted& of) const {
+    return 3 * timeout + of.visible_after;
+  }
   double limit = 400;  // calls per second of each downstream
   Millis control_poll{50};
   Chaos chaos;
@@ -119,6 +134,10 @@ class World {
   [[nodiscard]] AuditedJob job(ObjectId id);
   [[nodiscard]] std::string answer_of(ObjectId job) const;  // of the job's last command
   [[nodiscard]] Audit& audit() { return *audit_; }
+  // The contract of the downstream that a campaign's item goes to.
+  [[nodiscard]] plan::Contract contract_of(ObjectId campaign, std::size_t item) const;
+  // Rows in a state whose downstream has this contract.
+  [[nodiscard]] std::int64_t count(IssuanceState state, plan::Contract contract);
   [[nodiscard]] Life& life() { return *life_; }
   [[nodiscard]] bool store_ok() const { return life_->health.store_ok(); }
 
@@ -158,7 +177,9 @@ class World {
   void start_life();
   [[nodiscard]] Result<void> try_life();
   void end_life();
+  std::string may_leave(const wire::HttpCall& call);
   void check_survivors();
+  void check_uncertain();
   void check_commit();
   void check_everything();
   void check_lists();
@@ -207,6 +228,7 @@ class World {
   std::array<Instant, kActors> due_{};
   int idle_rounds_ = 0;            // of the engine, in a row, that were due at once for nothing
   std::set<std::string> out_;      // request ids of calls that are out
+  std::set<std::string> asked_;    // of queries
   std::set<std::string> ended_;    // taken by the engine, not yet known to be recorded
   int taken_back_ = 0;             // likewise
   int doubtful_max_ = 0;           // how many rows a restart may put in doubt

@@ -43,13 +43,28 @@ void World::define() {
     campaign_ids_.push_back(new_object_id(random));
   }
   for (ModelService* service : {&coupons, &balances}) {
+    const WorldSettings::Contracted& of = settings_.contracts[downstreams_.size()];
     plan::Downstream definition;
     definition.name = service->name();
     definition.url = "https://" + service->name() + ".test/issue";
     definition.timeout = settings_.timeout;
     definition.connect_timeout = settings_.timeout / 5;
     definition.key_lifetime = settings_.key_lifetime;
-    definition.in_flight_max = 32;
+    definition.contract = of.contract;
+    definition.settle_time = settings_.settle_time(of);
+    service->contract = of.contract;
+    service->can_be_asked = of.asks || of.contract == plan::Contract::query;
+    service->visible_after = of.visible_after;
+    if (service->can_be_asked) {
+      definition.query = plan::QueryForm{.url = definition.url + "/{request_id}",
+                                         .outcomes = {{.status_min = 404,
+                                                       .status_max = 404,
+                                                       .pointer = "/code",
+                                                       .value = "NOT_FOUND",
+                                                       .outcome = Outcome::not_found}}};
+    }
+    definition.in_flight_max =
+        of.contract == plan::Contract::none ? plan::kInFlightMaxUncertain : 32;
     definition.outcomes = {{.status_min = 422,
                             .status_max = 422,
                             .pointer = "/code",
