@@ -268,7 +268,7 @@ Result<void> check_contract(const Downstream& downstream) {
   const bool asks = downstream.query.has_value();
   if (downstream.contract == Contract::query && !asks) {
     return fail(Errc::invalid, "/query: is required with contract \"query\"",
-                "write {\"url\": .., \"outcomes\": [..]}; see vouchctl(1), DOWNSTREAMS");
+                "write {\"url\": .., \"outcomes\": [..]}; see vouch(7), DOUBT");
   }
   if (downstream.contract == Contract::none && asks) {
     return fail(Errc::invalid, "/query: does not go with contract \"none\"",
