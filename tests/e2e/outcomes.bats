@@ -8,7 +8,8 @@ setup() {
   cd "$PLACE" || return 1
   vouchctl -q init
   vouchctl -q downstream create gifts --kind other --contract key \
-    --url https://gifts.example/issue --limit 50/s --outcomes "$REPOSITORY/examples/outcomes/plain-rest.json"
+    --url https://gifts.example/issue --limit 50/s \
+    --outcomes "$REPOSITORY/examples/outcomes/plain-rest.json"
 }
 teardown() { stop_all; }
 
