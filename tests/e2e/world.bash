@@ -5,9 +5,10 @@
 #   teardown() { stop_all; }
 #   teardown_file() { end_world; }
 #
-# In it, beside coupons.csv and balances.csv, the statements of both services: the client shop, the
-# downstreams coupons and balances (a sandbox that runs), the campaign birthday, the list november of 60 rows, and the job birthday-november, drained.  The names are
-# those of the examples in --help (cli/command_line.hpp).
+# In it, beside coupons.csv and balances.csv, the statements of both services: the client shop,
+# the downstreams coupons and balances (a sandbox that runs), the campaign birthday, the list
+# november of 60 rows, and the job birthday-november, drained.  The names are those of the
+# examples in --help (cli/command_line.hpp).
 
 make_world() {
   PLACE=$BATS_FILE_TMPDIR
