@@ -172,19 +172,26 @@ void check_one_downstream(const store::DownstreamRow& row, const std::vector<Las
   add(out, check, Level::ok, answered);
 }
 
-void check_bearer(const store::DownstreamRow& row, Findings& out) {
-  const std::string& path = row.definition.bearer_file;
+// `what` is "token".
+void check_secret(const store::DownstreamRow& row, const std::string& path, std::string_view what,
+                  Findings& out) {
+  const std::string check = "downstream " + row.definition.name;
   struct stat status {};
-  if (path.empty() || ::stat(path.c_str(), &status) != 0) {
-    if (!path.empty() && errno == ENOENT) {
-      add(out, "downstream " + row.definition.name, Level::fail, path + ": is missing",
-          "put the token there, readable by vouchd alone");
-    }
-    return;
+  if (path.empty()) return;
+  if (::stat(path.c_str(), &status) != 0) {
+    if (errno != ENOENT) return;
+    return add(out, check, Level::fail, path + ": is missing",
+               "put the " + std::string{what} + " there, readable by vouchd alone");
   }
   if ((status.st_mode & 0007) != 0) {
-    add(out, "downstream " + row.definition.name, Level::warn, path + ": every account may use it",
-        "chmod o= " + path);
+    add(out, check, Level::warn, path + ": every account may use it", "chmod o= " + path);
+  }
+}
+
+void check_secrets(const store::DownstreamRow& row, Findings& out) {
+  check_secret(row, row.definition.bearer_file, "token", out);
+  if (row.definition.signing) {
+    check_secret(row, row.definition.signing->secret_file, "signing secret", out);
   }
 }
 
@@ -319,7 +326,7 @@ void check_downstreams(Session& session, Findings& out) {
   }
   for (const store::DownstreamRow& row : *rows) {
     check_one_downstream(row, *tests, session.now(), out);
-    check_bearer(row, out);
+    check_secrets(row, out);
   }
 }
 

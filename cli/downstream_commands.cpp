@@ -67,6 +67,10 @@ Record record_of(const store::DownstreamRow& row) {
           {"in_flight_max", "In flight", def.in_flight_max, Shown::wide},
           {"sheds_before_executing", "503 sheds", def.sheds_before_executing, Shown::wide},
           {"bearer_file", "Bearer file", def.bearer_file, Shown::wide},
+          {"signing_key_id", "Signing key", def.signing ? Value{def.signing->key_id} : Value{},
+           Shown::wide},
+          {"secret_file", "Secret file", def.signing ? Value{def.signing->secret_file} : Value{},
+           Shown::wide},
           {"address_allow", "Addresses", def.address_allow, Shown::wide},
           {"created_at", "Created", row.created, Shown::wide}};
 }

@@ -22,6 +22,8 @@ template <std::size_t N>
 [[nodiscard]] std::string hex(const std::array<std::uint8_t, N>& bytes) {
   return hex(std::span<const std::uint8_t>{bytes.data(), N});
 }
+// RFC 4648, 4: with + and /, padded.
+[[nodiscard]] std::string base64(std::span<const std::uint8_t> bytes);
 [[nodiscard]] Result<std::string> from_hex(std::string_view text);
 
 [[nodiscard]] std::string_view trim_blanks(std::string_view text);  // ASCII space, tab, CR, LF

@@ -88,7 +88,7 @@ Result<void> Control::refresh(bool force) {
   }
   if (const Instant now = parts_.clock.now(); now >= next_bearers_) {
     next_bearers_ = now + kBearersEvery;
-    changed = definitions_.reread_bearers() || changed;
+    changed = definitions_.reread_secrets() || changed;
   }
   const std::vector<Stop> stops = definitions_.stops();
   definitions_.load_stops(paths_.stop_file());

@@ -15,17 +15,18 @@ namespace {
 
 constexpr std::size_t kSmallFileBytesMax = 64 * 1024;
 
-std::string read_bearer(const std::string& path, const std::string& downstream) {
-  if (path.empty()) return {};
+// A bearer token, or a secret to sign with.
+std::string read_secret(const std::string& path, const std::string& downstream) {
   const auto text = read_file(path, kSmallFileBytesMax);
-  const std::string token{text ? trim_blanks(*text) : std::string_view{}};
-  if (token.empty() || has_control_bytes(token)) {
-    log::error("bearer token cannot be used; calls will be refused",
+  const std::string secret{text ? trim_blanks(*text) : std::string_view{}};
+  if (secret.empty() || has_control_bytes(secret)) {
+    log::error("secret cannot be used; calls will be refused",
                {{"downstream", downstream},
+                {"file", path},
                 {"why", text ? std::string{"empty or with control bytes"} : text.error().message}});
     return {};
   }
-  return token;
+  return secret;
 }
 
 Result<std::vector<Stop>> parse_stops(const std::string& text) {
@@ -78,7 +79,7 @@ Result<void> Definitions::load(store::ControlStore& control) {
 Result<void> Definitions::load_downstreams(store::ControlStore& control) {
   VOUCH_TRY(const auto rows, control.downstreams());
   std::map<ObjectId, data::DownstreamNow> fresh;
-  std::map<ObjectId, BearerFile> bearer_files;
+  std::vector<SecretFile> secret_files;
   for (const store::DownstreamRow& row : rows) {
     data::DownstreamNow now{.id = row.id,
                             .name = row.definition.name,
@@ -98,14 +99,20 @@ Result<void> Definitions::load_downstreams(store::ControlStore& control) {
       now.versions.emplace(version,
                            std::make_shared<const plan::Downstream>(std::move(definition)));
     }
-    const std::string& bearer_file = row.definition.bearer_file;
-    // The stamp first: what changes while it is read is read again.
-    if (!bearer_file.empty()) bearer_files[row.id] = {bearer_file, stamp_of(bearer_file)};
-    now.bearer = read_bearer(bearer_file, now.name);
+    const plan::Downstream& present = row.definition;
+    const std::string signing_file = present.signing ? present.signing->secret_file : "";
+    for (SecretFile file :
+         {SecretFile{row.id, &data::DownstreamNow::bearer, present.bearer_file, {}},
+          SecretFile{row.id, &data::DownstreamNow::signing_secret, signing_file, {}}}) {
+      if (file.path.empty()) continue;
+      file.stamp = stamp_of(file.path);  // first: what changes while it is read is read again
+      now.*file.target = read_secret(file.path, now.name);
+      secret_files.push_back(std::move(file));
+    }
     fresh.emplace(row.id, std::move(now));
   }
   downstreams_ = std::move(fresh);
-  bearer_files_ = std::move(bearer_files);
+  secret_files_ = std::move(secret_files);
   return {};
 }
 
@@ -118,15 +125,15 @@ Definitions::FileStamp Definitions::stamp_of(const std::string& path) {
           .changed_ns = found.st_mtim.tv_sec * kNanosInSecond + found.st_mtim.tv_nsec};
 }
 
-bool Definitions::reread_bearers() {
+bool Definitions::reread_secrets() {
   bool changed = false;
-  for (auto& [id, file] : bearer_files_) {
+  for (SecretFile& file : secret_files_) {
     const FileStamp stamp = stamp_of(file.path);
     if (stamp == file.stamp) continue;
     file.stamp = stamp;
-    data::DownstreamNow& downstream = downstreams_.at(id);
-    downstream.bearer = read_bearer(file.path, downstream.name);
-    log::info("bearer token read again", {{"downstream", downstream.name}});
+    data::DownstreamNow& downstream = downstreams_.at(file.downstream);
+    downstream.*file.target = read_secret(file.path, downstream.name);
+    log::info("secret read again", {{"downstream", downstream.name}, {"file", file.path}});
     changed = true;
   }
   return changed;

@@ -31,8 +31,8 @@ class Definitions {
  public:
   // Reads everything again.
   [[nodiscard]] Result<void> load(store::ControlStore& control);
-  // Reads again the bearer tokens whose files have changed; true when there were any.
-  [[nodiscard]] bool reread_bearers();
+  // Reads again the tokens and secrets whose files have changed; true when there were any.
+  [[nodiscard]] bool reread_secrets();
   // Reads the stop file; without one nothing is stopped.  An unreadable one stops everything.
   void load_stops(const std::string& path);
   [[nodiscard]] const std::vector<Stop>& stops() const { return stops_; }
@@ -62,14 +62,16 @@ class Definitions {
     std::int64_t changed_ns = 0;
     bool operator==(const FileStamp&) const = default;
   };
-  struct BearerFile {
+  struct SecretFile {
+    ObjectId downstream = 0;
+    std::string data::DownstreamNow::*target = nullptr;
     std::string path;
     FileStamp stamp;
   };
   [[nodiscard]] static FileStamp stamp_of(const std::string& path);
 
   std::map<ObjectId, data::DownstreamNow> downstreams_;
-  std::map<ObjectId, BearerFile> bearer_files_;  // of downstreams that have one
+  std::vector<SecretFile> secret_files_;  // of downstreams that have any
   std::map<ObjectId, store::CampaignRow> campaigns_;
   std::map<std::pair<ObjectId, int>, std::shared_ptr<const plan::Campaign>> versions_;
   std::map<ObjectId, store::ClientRow> clients_;

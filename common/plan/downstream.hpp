@@ -18,6 +18,7 @@
 #include "common/clock.hpp"
 #include "common/issuance_state.hpp"
 #include "common/plan/campaign.hpp"
+#include "common/plan/request_form.hpp"
 #include "common/result.hpp"
 
 namespace vouch::plan {
@@ -79,7 +80,7 @@ inline constexpr int kInFlightMaxUncertain = 16;
 struct Downstream {
   std::string name;
   VoucherKind kind = VoucherKind::coupon;
-  std::string url;          // of the issuing call, POST
+  std::string url;          // of the issuing call, POST, unless `request` says so
   bool allow_http = false;  // a plain http:// URL is refused unless this says so
   Contract contract = Contract::key;
   Millis timeout{10'000};  // of a whole call
@@ -99,6 +100,8 @@ struct Downstream {
   std::string address_allow;  // CIDR that the peer must be in; empty: any
   std::vector<OutcomeRule> outcomes;
   std::optional<StatementForm> statement;  // none: statements come as files
+  std::optional<RequestForm> request;      // none: POST to `url` with the usual body
+  std::optional<SigningForm> signing;
 };
 
 [[nodiscard]] Result<Downstream> parse_downstream(std::string_view json_text);

@@ -6,6 +6,7 @@
 
 #include "common/plan/decode.hpp"
 #include "common/plan/downstream.hpp"
+#include "common/plan/request_json.hpp"
 
 namespace vouch::plan {
 namespace {
@@ -418,7 +419,9 @@ Result<Downstream> parse_downstream(std::string_view json_text) {
   }
   VOUCH_CHECK(read_query(reader, out));
   VOUCH_CHECK(read_statement(reader, out));
+  VOUCH_CHECK(read_call_forms(reader, out));
   VOUCH_CHECK(reader.finish());
+  VOUCH_CHECK(check_call_forms(out));
   VOUCH_CHECK(check_statement(out));
   VOUCH_CHECK(check_contract(out));
   return out;
@@ -448,6 +451,8 @@ std::string to_json(const Downstream& downstream) {
   out["outcomes"] = outcomes_json(downstream.outcomes);
   if (downstream.query) out["query"] = query_json(*downstream.query);
   if (downstream.statement) out["statement"] = statement_json(*downstream.statement);
+  if (downstream.request) out["request"] = request_form_json(*downstream.request);
+  if (downstream.signing) out["signing"] = signing_form_json(*downstream.signing);
   return out.dump();
 }
 

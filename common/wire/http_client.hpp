@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/clock.hpp"
@@ -28,6 +29,7 @@ namespace vouch::wire {
 struct HttpCall {
   std::uint64_t tag = 0;  // comes back with the end
   bool get = false;       // GET instead of POST
+  bool put = false;       // PUT instead of POST
   std::string url;
   std::vector<std::string> headers;  // "Name: value"; refused when they hold control bytes
   std::string body;
@@ -36,6 +38,8 @@ struct HttpCall {
   bool fresh_connection = false;  // neither takes a used one nor leaves its own to others
   bool http_allowed = false;      // else https only
   std::string address_allow;      // CIDR of the peer; empty: any
+
+  [[nodiscard]] std::string_view method() const { return get ? "GET" : put ? "PUT" : "POST"; }
 };
 
 struct HttpEnd {

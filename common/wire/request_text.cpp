@@ -5,7 +5,7 @@
 #include <boost/url/src.hpp>  // the library itself, compiled here alone
 #include <boost/url/url_view.hpp>
 
-#include "common/text.hpp"
+#include "common/header_name.hpp"
 
 namespace vouch::wire {
 namespace {
@@ -18,31 +18,17 @@ bool is_printable(std::string_view text) {
   });
 }
 
-// What tells the peer where the request ends and what becomes of the connection is said once, here.
-constexpr std::string_view kOwnHeaders[] = {
-    "connection", "content-length",    "expect",  "host",       "keep-alive", "te",
-    "trailer",    "transfer-encoding", "upgrade", "user-agent",
-};
-
-// RFC 9110, 5.6.2
-bool is_token(std::string_view text) {
-  return !text.empty() && std::ranges::all_of(text, [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           std::string_view{"!#$%&'*+-.^_`|~"}.find(c) != std::string_view::npos;
-  });
-}
-
 // Never with the value, which may be a secret.
 Result<void> check_header(std::string_view header) {
   const auto colon = header.find(':');
   const std::string name{header.substr(0, colon)};
-  if (colon == std::string_view::npos || !is_token(name)) {
+  if (colon == std::string_view::npos || !is_header_name(name)) {
     return fail(Errc::invalid, "a header does not begin with a name and a colon");
   }
   if (!is_printable(header)) {
     return fail(Errc::invalid, "header " + name + " has a control byte in it");
   }
-  if (std::ranges::find(kOwnHeaders, lower_ascii(name)) != std::end(kOwnHeaders)) {
+  if (is_clients_own_header(name)) {
     return fail(Errc::invalid, "header " + name + " is the client's own");
   }
   return {};
@@ -79,7 +65,8 @@ Result<std::string> request_text(const Target& target, const HttpCall& call) {
   if (call.get && !call.body.empty()) return fail(Errc::invalid, "a GET has no body");
   std::string text;
   text.reserve(256 + target.path.size() + call.body.size() + 64 * call.headers.size());
-  text += call.get ? "GET " : "POST ";
+  text += call.method();
+  text += ' ';
   text += target.path;
   text += " HTTP/1.1\r\nHost: ";
   text += target.authority;

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/clock.hpp"
 #include "common/identity.hpp"
@@ -34,6 +35,8 @@ struct Intent {
   std::shared_ptr<const plan::Downstream> definition;  // of downstream_version
   std::optional<std::int64_t> amount_minor;
   std::string request_id;
+  std::string url;                   // empty: the definition's
+  std::vector<std::string> headers;  // those the definition asks for: "Name: value"
   std::string body;
   Digest128 call_digest{};  // of method, URL, key and body
 

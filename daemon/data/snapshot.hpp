@@ -46,7 +46,8 @@ struct DownstreamNow {
   std::string pause_reason;
   int version = 0;
   std::map<int, std::shared_ptr<const plan::Downstream>> versions;
-  std::string bearer;  // token read from its file; never logged
+  std::string bearer;               // token read from its file; never logged
+  std::string signing_secret = {};  // the same
 
   [[nodiscard]] double target() const { return plan::target_rate(warning); }
   // Whether rows of any version of it can be asked about.

@@ -1,30 +1,27 @@
 #include "daemon/service/call_form.hpp"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+
+#include "common/text.hpp"
 
 namespace vouch::service {
 namespace {
-
-// JSON text of a string.  The library does the escaping; what needs none is spared its cost.
-void append_text(std::string& out, std::string_view text) {
-  const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
-    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-  });
-  if (plain) {
-    out += '"';
-    out += text;
-    out += '"';
-  } else {
-    out += nlohmann::json(std::string{text}).dump();
-  }
-}
 
 void append_member(std::string& out, std::string_view name, std::string_view text) {
   out += out.size() > 1 ? ",\"" : "\"";
   out += name;
   out += "\":";
-  append_text(out, text);
+  plan::append_json_text(out, text);
+}
+
+// "Name: value", unless the definition has a header of that name.
+void add_usual(std::vector<std::string>& headers, const plan::Downstream& downstream,
+               std::string_view name, std::string_view value) {
+  const auto same = [&](const plan::HeaderForm& header) {
+    return lower_ascii(header.name) == lower_ascii(name);
+  };
+  if (downstream.request && std::ranges::any_of(downstream.request->headers, same)) return;
+  headers.emplace_back(name).append(": ").append(value);
 }
 
 }  // namespace
@@ -50,9 +47,11 @@ std::string call_body(const plan::Item& item, std::string_view campaign_id,
   return body;
 }
 
-Digest128 call_digest(std::string_view url, std::string_view request_id, std::string_view body) {
-  std::string all = "POST\n";
+Digest128 call_digest(std::string_view url, std::string_view request_id, std::string_view body,
+                      std::string_view method) {
+  std::string all{method};
   all.reserve(8 + url.size() + request_id.size() + body.size());
+  all += '\n';
   all += url;
   all += '\n';
   all += request_id;
@@ -61,14 +60,40 @@ Digest128 call_digest(std::string_view url, std::string_view request_id, std::st
   return sha256_128(all);
 }
 
+void fill_call(data::Intent& intent, std::string_view campaign_id, std::string_view recipient_id) {
+  intent.request_id = format_request_id(intent.key, intent.round);
+  const plan::Downstream& downstream = *intent.definition;
+  const plan::RequestForm* form = downstream.request ? &*downstream.request : nullptr;
+  const plan::CallValues values{.request_id = intent.request_id,
+                                .recipient_id = recipient_id,
+                                .campaign_id = campaign_id,
+                                .item = intent.item(),
+                                .amount_minor = intent.amount_minor};
+  intent.body = form != nullptr && !form->body.empty()
+                    ? plan::render_body(form->body, values)
+                    : call_body(intent.item(), campaign_id, recipient_id, intent.request_id,
+                                intent.amount_minor);
+  if (form != nullptr) {
+    if (!form->url.empty()) intent.url = plan::render_url(form->url, values);
+    for (const plan::HeaderForm& header : form->headers) {
+      intent.headers.push_back(header.name + ": " + plan::render_header(header.value, values));
+    }
+  }
+  intent.call_digest =
+      call_digest(intent.url.empty() ? downstream.url : intent.url, intent.request_id, intent.body,
+                  form != nullptr && form->put ? "PUT" : "POST");
+}
+
 wire::HttpCall make_call(data::Intent& intent, std::string_view bearer) {
   const plan::Downstream& downstream = *intent.definition;
   wire::HttpCall call;
-  call.url = downstream.url;
-  call.headers.reserve(4);
-  call.headers.emplace_back("Content-Type: application/json");
-  call.headers.emplace_back("Accept: application/json");
-  call.headers.push_back("Idempotency-Key: " + intent.request_id);
+  call.put = downstream.request && downstream.request->put;
+  call.url = intent.url.empty() ? downstream.url : std::move(intent.url);
+  call.headers = std::move(intent.headers);
+  call.headers.reserve(call.headers.size() + 4);
+  add_usual(call.headers, downstream, "Content-Type", "application/json");
+  add_usual(call.headers, downstream, "Accept", "application/json");
+  add_usual(call.headers, downstream, "Idempotency-Key", intent.request_id);
   if (!bearer.empty()) call.headers.push_back("Authorization: Bearer " + std::string{bearer});
   call.body = std::move(intent.body);
   call.connect_timeout = downstream.connect_timeout;

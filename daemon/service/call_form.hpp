@@ -1,8 +1,9 @@
 // call_form.hpp: from an issuance to the bytes of its call.
 //
-// The body is a pure function of campaign version, list row and request id, so that a repeated
-// call is the same to the byte; the digest over method, URL, key and body is kept with the row and
-// compared before anything is repeated.  Credentials are no part of it: they are made anew.
+// URL, headers and body are a pure function of the definitions' versions, list row and request id,
+// so that a repeated call is the same to the byte; the digest over method, URL, key and body is
+// kept with the row and compared before anything is repeated.  Credentials are no part of it: they
+// are made anew.
 //
 // Threads: pure functions.
 #pragma once
@@ -26,9 +27,12 @@ namespace vouch::service {
                                     std::optional<std::int64_t> amount_minor);
 
 [[nodiscard]] Digest128 call_digest(std::string_view url, std::string_view request_id,
-                                    std::string_view body);
+                                    std::string_view body, std::string_view method = "POST");
 
-// Takes the body out of the intent.
+// Request id, URL, headers, body and digest of an intent whose other members are there.
+void fill_call(data::Intent& intent, std::string_view campaign_id, std::string_view recipient_id);
+
+// Takes URL, headers and body out of the intent.
 [[nodiscard]] wire::HttpCall make_call(data::Intent& intent, std::string_view bearer);
 
 }  // namespace vouch::service

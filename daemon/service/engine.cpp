@@ -5,6 +5,7 @@
 
 #include "common/text.hpp"
 #include "daemon/service/call_form.hpp"
+#include "daemon/service/call_signature.hpp"
 #include "daemon/service/query_policy.hpp"
 
 namespace vouch::service {
@@ -320,6 +321,7 @@ void Engine::start_tests(Instant now) {
     call.timeout = definition.timeout;
     call.http_allowed = definition.allow_http;
     call.address_allow = definition.address_allow;
+    sign(call, *downstream, clock_.wall_now(), random_);
     lane->pacer.take(now);
     ++lane->in_flight;
     ++in_flight_;
@@ -378,6 +380,7 @@ void Engine::start(Lane& lane, Intent intent, Instant now) {
   ++lane.view.started;
   wire::HttpCall call =
       intent.asks ? make_query(intent, downstream->bearer) : make_call(intent, downstream->bearer);
+  sign(call, *downstream, clock_.wall_now(), random_);
   const ObjectId id = intent.downstream;
   call.tag = keep({.intent = std::move(intent),
                    .test_command = 0,

@@ -11,10 +11,7 @@ using data::Intent;
 using data::JobNow;
 
 void complete_call(const JobNow& job, std::string_view recipient_id, Intent& intent) {
-  intent.request_id = format_request_id(intent.key, intent.round);
-  intent.body = service::call_body(intent.item(), format_id(ObjectKind::campaign, job.campaign_id),
-                                   recipient_id, intent.request_id, intent.amount_minor);
-  intent.call_digest = service::call_digest(intent.definition->url, intent.request_id, intent.body);
+  service::fill_call(intent, format_id(ObjectKind::campaign, job.campaign_id), recipient_id);
 }
 
 // What the ledger knows of a row that is due; the call itself is not made yet.
