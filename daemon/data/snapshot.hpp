@@ -94,6 +94,10 @@ struct JobNow {
   [[nodiscard]] bool may_start() const {
     return state == JobState::running && blocked.empty() && ended.empty();
   }
+  // Whether nothing new may start any more: what is open expires.
+  [[nodiscard]] bool is_late(WallTime now) const {
+    return !ended.empty() || (finish_by && now >= *finish_by);
+  }
   // Whether rows that may have been executed are repeated.
   [[nodiscard]] bool may_settle() const {
     if (!blocked.empty()) return false;

@@ -1,0 +1,126 @@
+// IssuanceLedger's part for what people, statements and deadlines change: declared in
+// issuance_ledger.hpp.
+#include "daemon/data/issuance_ledger.hpp"
+#include "daemon/data/issuance_rows.hpp"
+
+namespace vouch::data {
+namespace {
+
+constexpr std::string_view kOneRow = R"sql(
+  SELECT campaign, recipient_key, occurrence, item, state, round, range, amount_minor, last_event,
+         job
+    FROM issuance
+   WHERE campaign = (SELECT number FROM campaign WHERE id = ?1)
+     AND recipient_key = ?2 AND occurrence = ?3 AND item = ?4
+)sql";
+
+// What was proven not to have been executed begins anew, without doubt.
+constexpr std::string_view kResolve = R"sql(
+  UPDATE issuance SET last_event = ?1, state = ?2, next_at_ms = ?3, asked = 0, missing_ms = NULL,
+                      known = 0, doubt_ms = CASE WHEN ?2 = 5 THEN doubt_ms END
+   WHERE campaign = ?4 AND recipient_key = ?5 AND occurrence = ?6 AND item = ?7 AND state = ?8
+)sql";
+
+// By the index issuance_due.
+constexpr std::string_view kOpenRows = R"sql(
+  SELECT campaign, recipient_key, occurrence, item, state, round, range, amount_minor, last_event
+    FROM issuance
+   WHERE job = :job AND next_at_ms IS NOT NULL AND state IN (0, 2)
+   LIMIT :rows_max
+)sql";
+
+// By the index issuance_unissued.
+constexpr std::string_view kUnissued = R"sql(
+  SELECT campaign, recipient_key, occurrence, item, state, round, range, amount_minor, last_event
+    FROM issuance
+   WHERE job = :job AND state = :state AND (state = 4 OR state > 5)
+   LIMIT :rows_max
+)sql";
+
+constexpr std::string_view kRerunRow = R"sql(
+  UPDATE issuance SET state = ?9, round = ?1, job = ?2, last_event = ?3, next_at_ms = ?4,
+                      intent_ms = ?4, asked = 0, missing_ms = NULL, known = 0,
+                      attempts = 0, strikes = 0, doubt_ms = ?10
+   WHERE campaign = ?5 AND recipient_key = ?6 AND occurrence = ?7 AND item = ?8
+)sql";
+
+}  // namespace
+
+Result<bool> IssuanceLedger::settle_by_statement(const Statement& says, WallTime now) {
+  store::Statement& select = database_.prepared(kOneRow);
+  bind_key(select, 1, static_cast<std::int64_t>(says.key.campaign), says.key);
+  VOUCH_TRY(const bool found, select.step());
+  if (!found) return false;
+  const std::int64_t job_number = select.integer(9);
+  const IssuanceRow row = read_row(select);
+  select.reset();
+  const JobRecord* job = jobs_.find(job_number);
+  const bool goes_on = job != nullptr && job->state != JobState::unsettled;
+  const IssuanceEvent on = says.was_executed ? IssuanceEvent::resolve_issued
+                           : goes_on         ? IssuanceEvent::resolve_waiting
+                                             : IssuanceEvent::resolve_failed;
+  const auto to = next_state(row.state, on);
+  const bool same_amount = !says.amount_minor || *says.amount_minor == row.amount_minor.value_or(0);
+  if (!to || row.round != says.round || (says.was_executed && !same_amount)) return false;
+  RowEvent event = event_of(row, EventKind::statement, job_number, *to);
+  event.detail = says.words;
+  event.reference = says.reference;
+  VOUCH_TRY(const std::int64_t seq, events_.append(event, now));
+  store::Statement& update = database_.prepared(kResolve);
+  update.bind(1, seq).bind(2, static_cast<std::int64_t>(*to));
+  bind_time(update, 3, *to == IssuanceState::waiting ? std::optional{now} : std::nullopt);
+  bind_key(update, 4, row.campaign, row.key);
+  update.bind(8, static_cast<std::int64_t>(row.state));
+  VOUCH_CHECK(update.run());
+  jobs_.move(job_number, row.range, row.state, *to, row.amount_minor);
+  if (!is_final(*to)) return true;
+  Intent ended;
+  ended.campaign_number = row.campaign;
+  ended.key = row.key;
+  VOUCH_CHECK(drop_input(ended));
+  return true;
+}
+
+Result<int> IssuanceLedger::end_open_rows(std::int64_t job, IssuanceState to, int rows_max,
+                                          WallTime now) {
+  VOUCH_ASSERT(to == IssuanceState::cancelled || to == IssuanceState::expired);
+  const EventKind kind = to == IssuanceState::cancelled ? EventKind::cancelled : EventKind::expired;
+  store::Statement& select = database_.prepared(kOpenRows);
+  select.bind(":job", job).bind(":rows_max", std::int64_t{rows_max});
+  VOUCH_TRY(const std::vector<IssuanceRow> rows, read_rows(select));
+  for (const IssuanceRow& row : rows) {
+    VOUCH_TRY(const std::int64_t seq, events_.append(event_of(row, kind, job, to), now));
+    VOUCH_CHECK(end_row(database_, to, seq, row.campaign, row.key));
+    jobs_.move(job, row.range, row.state, to, row.amount_minor);
+  }
+  return static_cast<int>(rows.size());
+}
+
+Result<int> IssuanceLedger::rerun(std::int64_t to_job, std::int64_t from_job, IssuanceState state,
+                                  int rows_max, std::optional<WallTime> doubt_since, WallTime now) {
+  VOUCH_ASSERT(is_final(state) && state != IssuanceState::issued);
+  store::Statement& select = database_.prepared(kUnissued);
+  select.bind(":job", from_job).bind(":state", static_cast<std::int64_t>(state));
+  select.bind(":rows_max", std::int64_t{rows_max});
+  VOUCH_TRY(const std::vector<IssuanceRow> rows, read_rows(select));
+  for (const IssuanceRow& row : rows) {
+    const IssuanceState to = doubt_since ? IssuanceState::in_doubt : IssuanceState::planned;
+    VOUCH_TRY(const std::int64_t seq,
+              events_.append(event_of(row, EventKind::rerun, to_job, to), now));
+    // A downstream repeats the refusal it has stored: only a new request id can be granted.
+    const std::int64_t round = row.round + (state == IssuanceState::declined ? 1 : 0);
+    VOUCH_ASSERT(round < 256);
+    store::Statement& update = database_.prepared(kRerunRow);
+    update.bind(1, round).bind(2, to_job).bind(3, seq).bind(4, to_ms(now));
+    bind_key(update, 5, row.campaign, row.key);
+    update.bind(9, static_cast<std::int64_t>(to));
+    bind_time(update, 10, doubt_since);
+    VOUCH_CHECK(update.run());
+    jobs_.move_away(from_job, row.range, state);
+    jobs_.move(to_job, row.range, std::nullopt, to, row.amount_minor);
+    jobs_.add_planned(to_job, row.range, {.rows = 1});
+  }
+  return static_cast<int>(rows.size());
+}
+
+}  // namespace vouch::data
