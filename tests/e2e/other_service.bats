@@ -71,7 +71,9 @@ submit() {
   vouchctl -q downstream update gifts --file <(sed 's/gifts.secret/other.secret/' downstream.json)
   start_vouchd
   job=$(submit)
-  is_paused() { [[ "$(vouchctl job show "$job" -o json | jq -r .reason)" == setup ]]; }
+  is_paused() {
+    [[ "$(vouchctl job list -o json | jq -r '.[] | "\(.state) \(.reason)"')" == "paused setup" ]]
+  }
   wait_until 30 is_paused
   assert_equal 0 "$(wc -l <gifts.journal)"
   run -0 vouchctl downstream test gifts -o json
