@@ -330,16 +330,18 @@ void check_downstreams(Session& session, Findings& out) {
   }
 }
 
-// vouchd.service is the instance main; the others are of vouchd@.service.
-std::string unit_of(const Session& session) {
-  return session.instance() == "main" ? "vouchd" : "vouchd@" + session.instance();
-}
-
 void check_daemon(Session& session, Findings& out) {
-  if (!session.daemon_runs()) {
+  const DaemonState state = session.daemon(session.instance());
+  if (state.is_trouble()) {
+    // One that never ran is not installed to the end; one that ran is missed.
+    return add(out, "vouchd", state.seen ? Level::fail : Level::warn,
+               words_of(state) + " (instance \"" + session.instance() + "\")",
+               fix_of(state, session.instance()));
+  }
+  if (state.kind == DaemonState::Kind::unknown) {
     return add(out, "vouchd", Level::warn,
-               "none runs for the instance \"" + session.instance() + "\"",
-               "systemctl start " + unit_of(session));
+               "this account may not see whether one runs for \"" + session.instance() + "\"",
+               "ask as an account of the group that may read the ledger");
   }
   const auto control = session.control();
   if (!control) return add(out, "vouchd", Level::ok, "runs");
@@ -350,7 +352,7 @@ void check_daemon(Session& session, Findings& out) {
   });
   if (late == 0) return add(out, "vouchd", Level::ok, "runs, and answers");
   add(out, "vouchd", Level::fail, std::to_string(late) + " commands wait for more than 10 s",
-      "look at its log: journalctl -u " + unit_of(session));
+      "look at its log: journalctl -u " + unit_of(session.instance()));
 }
 
 Level worst_of(const Findings& findings) {

@@ -281,10 +281,15 @@ Result<IssuanceFacts> facts_of(Session& session, IssuanceBook& book, const Issua
     facts.key_lifetime = downstream.definition.key_lifetime;
   }
   VOUCH_TRY(const auto job, book.job_of(view.row));
+  auto blocks = daemon_blocks(session.daemon(session.instance()), session.instance());
+  if (job) {
+    VOUCH_TRY(blocks, blocks_of(session, *job));
+  }
+  facts.blocks = words_of(blocks);
+  if (!blocks.empty()) facts.block_advice = blocks.front().advice;
   if (!job) return facts;
   facts.job = job->id();
   facts.job_state = job->state();
-  VOUCH_TRY(facts.blocks, blocks_of(session, *job));
   if (!job->progress) return facts;
   if (const auto obstacle = obstacle_of(*job->progress)) {
     facts.job_obstacle = obstacle->why;

@@ -124,6 +124,7 @@ std::string next_words(const store::IssuanceRow& row, const IssuanceFacts& facts
 
 std::string advice_words(const store::IssuanceRow& row, const IssuanceFacts& facts) {
   const bool open = !is_final(row.state) && row.state != IssuanceState::held;
+  if (open && !facts.block_advice.empty()) return facts.block_advice;
   if (open && !facts.blocks.empty())
     return "resume or start what keeps it, when its reason is gone";
   if (open && !kept_by(facts).empty()) return facts.job_advice;

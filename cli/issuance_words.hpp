@@ -30,7 +30,8 @@ struct IssuanceFacts {
   std::string job_state;     // "paused"
   std::string job_obstacle;  // why it does not go on
   std::string job_advice;
-  std::vector<std::string> blocks;  // what is paused or stopped
+  std::vector<std::string> blocks;  // what is paused, stopped or does not work
+  std::string block_advice;         // what mends the first of them, where it is trouble
   Millis key_lifetime{0};
 };
 

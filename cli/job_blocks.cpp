@@ -3,9 +3,12 @@
 #include <algorithm>
 
 #include "cli/stop_file.hpp"
+#include "common/text.hpp"
 
 namespace vouch::cli {
 namespace {
+
+constexpr Millis kRestartMax{3'000};
 
 std::string with_reason(std::string words, const std::string& reason) {
   return reason.empty() ? words : words + ": " + reason;
@@ -33,21 +36,42 @@ Result<std::vector<store::DownstreamRow>> downstreams_of(store::ControlStore& co
   return rows;
 }
 
-Result<std::vector<std::string>> blocks_of(Session& session, const JobView& view) {
+std::vector<Block> daemon_blocks(const DaemonState& state, std::string_view instance) {
+  if (!state.is_trouble()) return {};
+  return {{.kind = Block::Kind::trouble,
+           .subject = "vouchd",
+           .words = words_of(state),
+           .advice = advice_of(state, instance)}};
+}
+
+std::vector<std::string> words_of(const std::vector<Block>& blocks) {
+  std::vector<std::string> words;
+  for (const Block& block : blocks) words.push_back(block.words);
+  return words;
+}
+
+Result<std::vector<Block>> blocks_of(Session& session, const JobView& view) {
   VOUCH_TRY(store::ControlStore * control, session.control());
-  std::vector<std::string> blocks;
+  std::vector<Block> blocks = daemon_blocks(view.daemon, view.row.instance);
+  const auto add = [&](Block::Kind kind, std::string subject, std::string words) {
+    blocks.push_back({.kind = kind, .subject = std::move(subject), .words = std::move(words)});
+  };
   VOUCH_TRY(const store::CampaignRow campaign,
             control->campaign(format_id(ObjectKind::campaign, view.row.campaign)));
   if (campaign.state != "active") {
-    blocks.push_back(with_reason("the campaign " + view.campaign + " is " + campaign.state,
-                                 campaign.pause_reason));
+    add(Block::Kind::paused, "campaign",
+        with_reason("the campaign " + view.campaign + " is " + campaign.state,
+                    campaign.pause_reason));
   }
   const auto& opens = campaign.definition.not_before;
-  if (opens && session.now() < *opens) blocks.push_back("the campaign's window is not open yet");
+  if (opens && session.now() < *opens) {
+    add(Block::Kind::not_yet, "window", "the campaign's window is not open yet");
+  }
   VOUCH_TRY(const store::ClientRow client,
             control->client(format_id(ObjectKind::client, view.row.client)));
   if (client.paused) {
-    blocks.push_back(with_reason("the client " + client.name + " is paused", client.pause_reason));
+    add(Block::Kind::paused, "client",
+        with_reason("the client " + client.name + " is paused", client.pause_reason));
   }
   VOUCH_TRY(const plan::Campaign version,
             control->campaign_version(view.row.campaign, view.row.campaign_version));
@@ -56,21 +80,45 @@ Result<std::vector<std::string>> blocks_of(Session& session, const JobView& view
   for (const store::DownstreamRow& row : downstreams) {
     names.push_back(row.definition.name);
     if (!row.paused) continue;
-    blocks.push_back(
+    add(Block::Kind::paused, row.definition.name,
         with_reason("the downstream " + row.definition.name + " is paused", row.pause_reason));
   }
   const auto stops = read_stops(session.paths());
   if (!stops) {
     // As vouchd takes it.
-    blocks.push_back("everything is stopped: " + stops.error().message);
+    add(Block::Kind::stopped, "stop file", "everything is stopped: " + stops.error().message);
     return blocks;
   }
   for (const StopEntry& stop : *stops) {
-    if (hits(stop, view, names)) {
-      blocks.push_back(with_reason(describe(stop) + " is stopped", stop.reason));
-    }
+    if (!hits(stop, view, names)) continue;
+    add(Block::Kind::stopped, stop.name, with_reason(describe(stop) + " is stopped", stop.reason));
   }
   return blocks;
+}
+
+std::vector<Block> BlockTeller::fresh(const Session& session, const JobView& view) {
+  std::vector<Block> out;
+  for (const Block& block : view.blocks) {
+    // A vouchd that is being restarted is away for a moment.
+    const bool brief = view.daemon.is_absent() && view.daemon.seen && block.subject == "vouchd" &&
+                       session.now() - *view.daemon.seen < kRestartMax;
+    if (brief) continue;
+    // vouchd's trouble is every job's: it is told once.
+    const std::string whose = block.kind == Block::Kind::trouble ? "" : view.id();
+    const std::string key =
+        whose + "/" + std::to_string(static_cast<int>(block.kind)) + "/" + block.subject;
+    if (told_.insert(key).second) out.push_back(block);
+  }
+  return out;
+}
+
+void BlockTeller::say(Session& session, const JobView& view, const Block& block) {
+  const std::string advice = block.advice.empty() ? "" : "; " + block.advice;
+  if (block.kind == Block::Kind::trouble) {
+    session.out().warn(block.words + advice);
+  } else {
+    session.out().note(view.id() + " waits: " + block.words + advice);
+  }
 }
 
 }  // namespace vouch::cli

@@ -1,8 +1,10 @@
-// job_blocks.hpp: what keeps a job that runs from starting calls: something is paused or stopped.
+// job_blocks.hpp: what keeps a job that runs from starting calls: something is paused or stopped,
+// or vouchd does not work.
 //
 // Threads: main's.   Errors: those of the store.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -10,9 +12,30 @@
 
 namespace vouch::cli {
 
-// Sentences without a full stop, such as "the client shop is paused: wrong prices"; empty when
-// nothing keeps it.
-[[nodiscard]] Result<std::vector<std::string>> blocks_of(Session& session, const JobView& view);
+// Trouble comes first; empty when nothing keeps the job.
+[[nodiscard]] Result<std::vector<Block>> blocks_of(Session& session, const JobView& view);
+// That of vouchd alone, for what belongs to no job.
+[[nodiscard]] std::vector<Block> daemon_blocks(const DaemonState& state, std::string_view instance);
+// Their words, one after the other.
+[[nodiscard]] std::vector<std::string> words_of(const std::vector<Block>& blocks);
+
+// For commands that wait: says on stderr what keeps a job, each thing once.
+class BlockTeller {
+ public:
+  // `before` is called in front of the first line: it takes a progress bar away.
+  template <typename Before>
+  void tell(Session& session, const JobView& view, Before before) {
+    for (const Block& block : fresh(session, view)) {
+      before();
+      say(session, view, block);
+    }
+  }
+
+ private:
+  [[nodiscard]] std::vector<Block> fresh(const Session& session, const JobView& view);
+  static void say(Session& session, const JobView& view, const Block& block);
+  std::set<std::string> told_;
+};
 
 // The downstreams of the campaign's items, each once.
 [[nodiscard]] Result<std::vector<store::DownstreamRow>> downstreams_of(

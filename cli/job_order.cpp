@@ -23,7 +23,7 @@ std::string nobody_runs(const Session& session) {
 
 // Until vouchd has taken a submission, for as long as somebody may look at the screen.
 Result<void> await_taking(Session& session, const JobView& view, const OrderOptions& options) {
-  if (has_no_daemon(session, view)) {
+  if (view.daemon.is_absent()) {
     session.out().note(nobody_runs(session) + ": the job is kept and begins when one runs");
     return {};
   }

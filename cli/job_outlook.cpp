@@ -47,6 +47,8 @@ Result<Outlook> outlook_of(Session& session, JobBoard& board, const JobView& vie
   Outlook out;
   VOUCH_TRY(out.downstreams, downstreams_of(*control, campaign));
   if (!view.progress || view.is_at_rest()) return out;
+  // Nobody knows when what keeps it will be over.
+  if (!view.blocks.empty()) return out;
   VOUCH_TRY(store::LedgerView * ledger, board.ledger(view.row.instance));
   VOUCH_TRY(out.pace, pace_of(*ledger, *view.progress, session.now()));
   if (view.progress->state == JobState::paused) return out;

@@ -16,7 +16,7 @@ namespace vouch::cli {
 
 struct Outlook {
   JobPace pace;
-  std::optional<WallTime> end;  // nothing for a job that is paused or at rest
+  std::optional<WallTime> end;  // nothing for a job that is paused, kept or at rest
   std::vector<store::DownstreamRow> downstreams;
 };
 

@@ -107,6 +107,8 @@ Result<void> JobBoard::refresh(JobView& view) {
   if (of != nullptr) {
     VOUCH_TRY(view.progress, of->job(view.row.id));
   }
+  const bool is_over_now = view.progress && is_over(view.progress->state);
+  view.daemon = is_over_now ? DaemonState{} : session_->daemon(view.row.instance);
   if (view.progress) return {};
   VOUCH_TRY(const store::CommandRow submission, control_->submission_of(view.row.id));
   view.refusal = refusal_in(submission);
@@ -158,14 +160,15 @@ std::string rates_text(const store::DownstreamRow& row) {
          ", target " + format_rate(plan::target_rate(row.warning_rate));
 }
 
-bool has_no_daemon(const Session& session, const JobView& view) {
-  return view.row.instance == session.instance() && !session.daemon_runs();
-}
-
 Result<void> check_instance(const Session& session, const JobView& view) {
   if (view.row.instance == session.instance()) return {};
   return fail(Errc::usage, view.id() + " belongs to the instance \"" + view.row.instance + "\"",
               "add --instance " + view.row.instance);
+}
+
+Value daemon_value(const JobView& view) {
+  if (view.daemon.kind == DaemonState::Kind::unknown) return {};
+  return word_of(view.daemon.kind);
 }
 
 Record summary_of(const JobView& view) {
@@ -182,6 +185,8 @@ Record summary_of(const JobView& view) {
   if (view.refusal) record[3].value = view.refusal->message;
   if (view.progress && view.progress->pause_reason != PauseReason::none) {
     record[3].value = name_of(view.progress->pause_reason);
+  } else if (!view.blocks.empty() && !view.is_at_rest()) {
+    record[3].value = view.blocks.front().words;
   }
   const auto number = [&](auto value) { return view.progress ? Value{value} : Value{}; };
   const store::JobProgress none;
@@ -208,6 +213,7 @@ Record summary_of(const JobView& view) {
   record.push_back({"submitted_at", "Submitted", view.row.submitted});
   record.push_back({"ended_at", "Ended", Value{}, Shown::wide});
   if (view.progress) record.back().value = Value{at.ended};
+  record.push_back({"daemon", "vouchd", daemon_value(view), Shown::wide});
   return record;
 }
 

@@ -15,6 +15,16 @@
 
 namespace vouch::cli {
 
+// Something that keeps a job, or one of its rows, from going on.
+struct Block {
+  // What kind it is.  Of trouble, unlike a pause or a stop, nobody may know yet.
+  enum class Kind : std::uint8_t { paused, stopped, not_yet, trouble };
+  Kind kind = Kind::paused;
+  std::string subject;   // vouchd, or the name of what is paused, stopped or away
+  std::string words;     // a sentence without a full stop
+  std::string advice{};  // what a person can do; empty: what keeps it says so itself
+};
+
 struct JobView {
   store::JobRow row;
   std::string campaign, client;
@@ -22,6 +32,8 @@ struct JobView {
   ObjectId list_id = 0;
   std::optional<store::JobProgress> progress;  // nothing: vouchd has not taken it
   std::optional<Error> refusal;                // why vouchd refused it
+  DaemonState daemon;                          // of its instance; unknown for a job that is over
+  std::vector<Block> blocks;                   // where blocks_of() has been asked
 
   // "submitted" before vouchd has taken it, "refused", else the ledger's word.
   [[nodiscard]] std::string state() const;
@@ -72,11 +84,11 @@ struct JobPace {
 // "limit 500/s, warning 450/s, target 427.5/s": whoever shows a limit shows what follows from it.
 [[nodiscard]] std::string rates_text(const store::DownstreamRow& row);
 
-// True when it is certain that no vouchd runs which could drain the job.
-[[nodiscard]] bool has_no_daemon(const Session& session, const JobView& view);
-
 // The job belongs to the instance this session commands; usage otherwise.
 [[nodiscard]] Result<void> check_instance(const Session& session, const JobView& view);
+
+// Whether its vouchd works; nothing for a job that is over.
+[[nodiscard]] Value daemon_value(const JobView& view);
 
 // A row of `job list`; also what a change leaves behind.
 [[nodiscard]] Record summary_of(const JobView& view);

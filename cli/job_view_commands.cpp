@@ -37,10 +37,14 @@ Result<int> list(Session& session, ListOptions options) {
     options.client = client.name;
   }
   VOUCH_TRY(JobBoard board, JobBoard::open(session));
-  VOUCH_TRY(const auto views, board.all());
+  VOUCH_TRY(auto views, board.all());
   VOUCH_TRY(Listing listing, session.out().list(columns_of(summary_of({}))));
-  for (const JobView& view : views) {
-    if (is_wanted(options, view)) listing.row(values_of(summary_of(view)));
+  for (JobView& view : views) {
+    if (!is_wanted(options, view)) continue;
+    if (!view.is_at_rest()) {
+      VOUCH_TRY(view.blocks, blocks_of(session, view));
+    }
+    listing.row(values_of(summary_of(view)));
   }
   listing.end("no such job; submit one with `vouchctl job submit`");
   return 0;
@@ -96,7 +100,7 @@ void add_counts(const JobView& view, Record& record) {
   record.push_back({"balanced", "Balanced", job.balanced()});
 }
 
-void add_times(const JobView& view, const Outlook& outlook, Record& record) {
+void add_times(const JobView& view, const Outlook& outlook, WallTime now, Record& record) {
   const store::JobOptions& options = view.row.options;
   record.push_back({"rate_per_second", "Own rate", Value::rate(options.rate)});
   record.push_back({"calls_per_second", "Calls now", Value{}});
@@ -111,31 +115,42 @@ void add_times(const JobView& view, const Outlook& outlook, Record& record) {
   record.push_back({"ended_at", "Ended", Value{}});
   if (view.progress) record.back().value = Value{view.progress->ended};
   record.push_back({"ends_at", "Will end", Value{outlook.end}});
-  const bool late = options.finish_by && outlook.end && *outlook.end > *options.finish_by;
+  const bool late =
+      options.finish_by && !view.is_at_rest() && outlook.end.value_or(now) > *options.finish_by;
   record.push_back(
       {"finish_by", "Finish by", Value{options.finish_by}.tone(late ? Tone::bad : Tone::plain)});
   record.push_back({"late", "Late", late});
 }
 
+Obstacle why_of(const JobView& view) {
+  if (view.refusal) return {view.refusal->message, view.refusal->hint};
+  if (view.progress) {
+    if (auto obstacle = obstacle_of(*view.progress)) return *obstacle;
+  }
+  if (view.is_at_rest()) return {};
+  if (view.blocks.empty()) {
+    return {view.progress ? "" : "vouchd has not taken it yet", ""};
+  }
+  return {view.blocks.front().words, view.blocks.front().advice};
+}
+
+// A job is `running` by the ledger's word, also while nobody and nothing moves it.
+Value state_for_people(const JobView& view) {
+  const bool kept = !view.is_at_rest() && !view.blocks.empty() &&
+                    view.blocks.front().kind == Block::Kind::trouble;
+  if (!kept) return summary_of(view)[2].value;
+  return Value{view.state() + " (" + view.blocks.front().words + ")"}.tone(Tone::bad);
+}
+
 Result<int> show(Session& session, const std::string& name) {
   VOUCH_TRY(JobBoard board, JobBoard::open(session));
-  VOUCH_TRY(const JobView view, board.find(name));
+  VOUCH_TRY(JobView view, board.find(name));
+  VOUCH_TRY(view.blocks, blocks_of(session, view));
   VOUCH_TRY(const Outlook outlook, outlook_of(session, board, view));
-  VOUCH_TRY(const auto blocks, blocks_of(session, view));
   VOUCH_TRY(Value money, money_of(session, view));
   Output& out = session.out();
-  std::string reason;
-  std::string advice;
-  if (view.refusal) {
-    reason = view.refusal->message;
-    advice = view.refusal->hint;
-  } else if (!view.progress) {
-    reason = "vouchd has not taken it yet";
-    if (has_no_daemon(session, view)) advice = "no vouchd runs: start it";
-  } else if (const auto obstacle = obstacle_of(*view.progress)) {
-    reason = obstacle->why;
-    advice = obstacle->advice;
-  }
+  const Obstacle why = why_of(view);
+  const std::vector<std::string> blocks = words_of(view.blocks);
   Record record;
   for (Field& field : summary_of(view)) {
     const bool kept = field.key == "id" || field.key == "submit_key" || field.key == "state" ||
@@ -143,8 +158,9 @@ Result<int> show(Session& session, const std::string& name) {
                       field.key == "rerun_of";
     if (kept) record.push_back(std::move(field));
     if (record.back().key == "state") {
-      record.push_back({"reason", "Why", reason});
-      record.push_back({"what_to_do", "What to do", advice});
+      if (out.is_for_people()) record.back().value = state_for_people(view);
+      record.push_back({"reason", "Why", why.why});
+      record.push_back({"what_to_do", "What to do", why.advice});
       record.push_back(
           {"blocked_by", "Kept by",
            out.is_for_people() ? Value{join(blocks, "; ")} : Value::json(Json(blocks).dump())});
@@ -152,12 +168,14 @@ Result<int> show(Session& session, const std::string& name) {
   }
   record.push_back({"campaign_version", "Campaign version", view.row.campaign_version});
   record.push_back({"instance", "Instance", view.row.instance});
+  record.push_back({"daemon", "vouchd", daemon_value(view)});
+  record.push_back({"daemon_seen_at", "vouchd seen", Value{view.daemon.seen}});
   record.push_back({"for_date", "For date", view.row.options.for_date});
   record.push_back({"pilot", "Pilot", Value{view.row.options.pilot}});
   add_counts(view, record);
   record.push_back({"issued_minor", "Issued sum", std::move(money)});
   record.push_back({"rates", "Rates", rates_value(outlook, out.is_for_people())});
-  add_times(view, outlook, record);
+  add_times(view, outlook, session.now(), record);
   VOUCH_CHECK(out.show(record));
   return 0;
 }
@@ -181,8 +199,11 @@ Result<int> watch(Session& session, const WatchOptions& options) {
     return record;
   };
   VOUCH_TRY(Listing listing, session.out().list(columns_of(row_of({}))));
+  BlockTeller teller;
   while (true) {
     VOUCH_CHECK(board.refresh(view));
+    VOUCH_TRY(view.blocks, blocks_of(session, view));
+    if (!view.is_at_rest()) teller.tell(session, view, [&] { listing.flush(); });
     VOUCH_TRY(const Outlook outlook, outlook_of(session, board, view));
     listing.row(values_of(row_of(outlook)));
     listing.flush();

@@ -2,6 +2,7 @@
 // trust.
 #include <algorithm>
 
+#include "cli/job_blocks.hpp"
 #include "cli/job_commands.hpp"
 #include "cli/job_verdict.hpp"
 #include "common/text.hpp"
@@ -41,9 +42,9 @@ bool is_urgent(const Waited& waited) {
          waited.verdict.kind == Verdict::Kind::never;
 }
 
-bool nobody_drains(const Session& session, const std::vector<Waited>& all) {
-  return std::any_of(all.begin(), all.end(), [&](const Waited& waited) {
-    return !is_decided(waited) && has_no_daemon(session, waited.view);
+bool nobody_drains(const std::vector<Waited>& all) {
+  return std::any_of(all.begin(), all.end(), [](const Waited& waited) {
+    return !is_decided(waited) && waited.view.daemon.is_absent();
   });
 }
 
@@ -80,7 +81,7 @@ Result<int> time_is_up(Session& session, const std::vector<Waited>& all, Millis 
     if (!is_decided(waited)) parts.push_back(waited.view.id() + " is " + waited.view.state());
   }
   return fail(Errc::timed_out, "after " + format_duration(timeout) + ": " + join(parts, ", "),
-              nobody_drains(session, all)
+              nobody_drains(all)
                   ? "no vouchd runs for the instance \"" + session.instance() + "\": start it"
                   : "it goes on; wait again, or see `vouchctl job show`");
 }
@@ -119,19 +120,18 @@ Result<int> wait_for_jobs(Session& session, const WaitOptions& options) {
   }
   const Instant begin = session.clock().now();
   Progress progress{session.out(), session.terminal(), "waiting"};
-  bool told = false;
+  BlockTeller teller;
   while (true) {
     for (Waited& waited : all) {
       if (!is_decided(waited)) VOUCH_CHECK(look(board, wait_for, waited));
     }
     const bool decided = std::all_of(all.begin(), all.end(), is_decided);
     if (decided || std::any_of(all.begin(), all.end(), is_urgent)) break;
-    if (!told && nobody_drains(session, all)) {
-      progress.clear();
-      session.out().warn("no vouchd runs for the instance \"" + session.instance() +
-                         "\": nothing goes on until one does");
+    for (Waited& waited : all) {
+      if (is_decided(waited)) continue;
+      VOUCH_TRY(waited.view.blocks, blocks_of(session, waited.view));
+      teller.tell(session, waited.view, [&] { progress.clear(); });
     }
-    told = true;
     show_progress(session, all, progress);
     const Instant now = session.clock().now();
     if (options.timeout && now >= begin + *options.timeout) {

@@ -1,8 +1,6 @@
 #include "cli/session.hpp"
 
-#include <fcntl.h>
 #include <pwd.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -126,13 +124,8 @@ Result<std::string> Session::await_answer(std::int64_t command, Millis timeout) 
               "it runs, and may still take the command; see `vouchctl doctor`");
 }
 
-bool Session::daemon_runs() const {
-  const std::string path = paths_.ledger_folder(instance()) + "/vouchd.lock";
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  const bool held = ::flock(fd, LOCK_SH | LOCK_NB) != 0;
-  ::close(fd);
-  return held;
+DaemonState Session::daemon(std::string_view of_instance) const {
+  return look_at_daemon(paths_, of_instance, now());
 }
 
 tl::unexpected<Error> usage(std::string_view flag, Error error) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cli/command_line.hpp"
+#include "cli/daemon_state.hpp"
 #include "cli/output.hpp"
 #include "cli/settings.hpp"
 #include "cli/terminal.hpp"
@@ -83,8 +84,9 @@ class Session {
   // Waits for the answer to a command that stands in the store already.
   [[nodiscard]] Result<std::string> await_answer(std::int64_t command, Millis timeout);
 
-  // True when a vouchd holds the instance's lock.
-  [[nodiscard]] bool daemon_runs() const;
+  [[nodiscard]] DaemonState daemon(std::string_view of_instance) const;
+  // False when it is certain that no vouchd runs for this session's instance.
+  [[nodiscard]] bool daemon_runs() const { return !daemon(instance()).is_absent(); }
 
  private:
   Parts parts_;

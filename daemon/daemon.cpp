@@ -213,25 +213,50 @@ void Daemon::run_thread(const char* name, int nice, void (Daemon::*body)()) {
   });
 }
 
+void Daemon::show_life() {
+  if (went_round_.load(std::memory_order_relaxed) != kAllWentRound) return;
+  went_round_.store(0, std::memory_order_relaxed);
+  lock_.show_life();
+}
+
+void Daemon::went_round(unsigned thread) {
+  // Mostly the bit is set: then the line is only read.
+  if ((went_round_.load(std::memory_order_relaxed) & thread) != 0) return;
+  went_round_.fetch_or(thread, std::memory_order_relaxed);
+}
+
 void Daemon::run_engine() {
   while (!stop_) {
     const Instant due = engine_.run_once(clock_.now());
     engine_rounds_.fetch_add(1, std::memory_order_relaxed);
+    went_round(kEngineWentRound);
     // Rounded up: polling for less than a millisecond would be spinning.
     downstream_.wait(std::chrono::ceil<Millis>(std::max(Nanos{0}, due - clock_.now())));
   }
 }
 
 void Daemon::run_writer() {
-  while (!stop_) writer_.wait_until(writer_.run_once(clock_.now()));
+  while (!stop_) {
+    const Instant due = writer_.run_once(clock_.now());
+    went_round(kWriterWentRound);
+    writer_.wait_until(due);
+  }
 }
 
 void Daemon::run_intake() {
-  while (!stop_) intake_.wait_until(intake_.run_once(clock_.now()));
+  while (!stop_) {
+    const Instant due = intake_.run_once(clock_.now());
+    went_round(kIntakeWentRound);
+    intake_.wait_until(due);
+  }
 }
 
 void Daemon::run_control() {
-  while (!stop_) sleep_until(clock_, control_->run_once(clock_.now()));
+  while (!stop_) {
+    const Instant due = control_->run_once(clock_.now());
+    went_round(kControlWentRound);
+    sleep_until(clock_, due);
+  }
 }
 
 void Daemon::run_http() {

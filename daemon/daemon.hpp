@@ -44,6 +44,8 @@ class Daemon {
   // Grows with every round of the engine: the watchdog's evidence.
   [[nodiscard]] std::uint64_t engine_rounds() const { return engine_rounds_.load(); }
   [[nodiscard]] int recovered() const { return recovered_; }
+  // Stamps the lock file if every thread that moves jobs has gone round since the last stamp.
+  void show_life();
 
  private:
   struct Opened {
@@ -60,6 +62,7 @@ class Daemon {
   [[nodiscard]] access::HttpResponse answer(const access::HttpRequest& request);
   [[nodiscard]] std::string readiness() const;
   void run_thread(const char* name, int nice, void (Daemon::*body)());
+  void went_round(unsigned thread);
   void run_engine();
   void run_writer();
   void run_intake();
@@ -87,6 +90,15 @@ class Daemon {
   std::atomic<bool> ready_to_serve_{false};
   std::atomic<bool> stop_{false};
   std::atomic<std::uint64_t> engine_rounds_{0};
+  // One bit for each thread that has gone round since the last sign of life.
+  enum : unsigned {
+    kEngineWentRound = 1,
+    kWriterWentRound = 2,
+    kIntakeWentRound = 4,
+    kControlWentRound = 8,
+    kAllWentRound = 15
+  };
+  std::atomic<unsigned> went_round_{0};
   std::vector<std::thread> threads_;
 };
 

@@ -20,6 +20,7 @@ using namespace vouch;
 // Calls that are out may take their whole timeout; then their outcomes are written.
 constexpr Millis kStopMargin{5'000};
 constexpr Millis kTick{100};
+constexpr Millis kSignOfLife{1'000};
 
 sigset_t block_signals() {
   sigset_t signals;
@@ -37,12 +38,20 @@ int report(const Error& error) {
   return exit_code_of(error.code);
 }
 
+void show_life(daemon::Daemon& daemon, const Clock& clock, Instant& next) {
+  if (clock.now() < next) return;
+  next = clock.now() + kSignOfLife;
+  daemon.show_life();
+}
+
 // Until everything is settled, a second signal, or a failure of the store.
 int stop(daemon::Daemon& daemon, const sigset_t& signals, const Clock& clock, Millis longest) {
   log::info("stopping: no new calls; waiting for those that are out");
   daemon.drain();
   const Instant until = clock.now() + longest + kStopMargin;
+  Instant next_sign = clock.now();
   while (!daemon.drained()) {
+    show_life(daemon, clock, next_sign);
     if (!daemon.health().store_ok()) return report(daemon.health().error());
     const timespec tick{0, std::chrono::nanoseconds{kTick}.count()};
     if (sigtimedwait(&signals, nullptr, &tick) > 0) {
@@ -61,8 +70,10 @@ int stop(daemon::Daemon& daemon, const sigset_t& signals, const Clock& clock, Mi
 int run(daemon::Daemon& daemon, const daemon::ServiceManager& manager, const sigset_t& signals,
         const Clock& clock) {
   Instant next_alive = clock.now();
+  Instant next_sign = clock.now();
   std::uint64_t rounds = 0;
   while (true) {
+    show_life(daemon, clock, next_sign);
     const timespec tick{0, std::chrono::nanoseconds{kTick}.count()};
     const int signal = sigtimedwait(&signals, nullptr, &tick);
     if (signal == SIGTERM || signal == SIGINT) {

@@ -35,6 +35,7 @@ constexpr int kWriterCacheKib = 8192;
 constexpr int kReaderCacheKib = 1024;
 
 constexpr std::size_t kAnchorBytesMax = 1024;
+constexpr std::size_t kLockBytesMax = 64;
 constexpr Millis kLockPatience{1'000};
 constexpr Millis kLockTryEvery{20};
 
@@ -51,38 +52,61 @@ Result<void> begin_new_wal(store::Database& ledger, WallTime now) {
       .run();
 }
 
-std::string holder_of(int lock_fd) {
-  std::array<char, 32> pid{};
-  const ssize_t n = pread(lock_fd, pid.data(), pid.size() - 1, 0);
-  return n > 0 ? std::string{trim_blanks({pid.data(), std::size_t(n)})} : "?";
+std::string holder_of(const std::string& path) {
+  const auto text = read_file(path, kLockBytesMax);
+  const std::string pid{text ? trim_blanks(*text) : std::string_view{}};
+  return pid.empty() ? "?" : pid;
 }
 
-}  // namespace
-
-InstanceLock::~InstanceLock() {
-  if (fd_ >= 0) close(fd_);
-}
-
-Result<InstanceLock> InstanceLock::take(const std::string& folder, const Clock& clock) {
-  const std::string path = folder + "/vouchd.lock";
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-  if (fd < 0) return system_error(path, errno, "open");
-  InstanceLock lock{fd};
+// Waits for as long as a reader may look at the lock.
+Result<void> lock_alone(const FileDescriptor& file, const std::string& path,
+                        const std::string& holder_file, const Clock& clock) {
   const Instant deadline = clock.now() + kLockPatience;
-  while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+  while (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK && errno != EINTR) return system_error(path, errno, "lock");
     const Instant now = clock.now();
     if (now >= deadline) {
-      return fail(Errc::locked, path + " is held by a running vouchd, pid " + holder_of(fd),
+      return fail(Errc::locked,
+                  path + " is held by a running vouchd, pid " + holder_of(holder_file),
                   "stop that one first, or give this one another --instance");
     }
     sleep_until(clock, std::min(deadline, now + kLockTryEvery));
   }
+  return {};
+}
+
+// Whether the path still leads to the file that is open.
+bool is_at(const FileDescriptor& file, const std::string& path) {
+  struct stat open_one {};
+  struct stat named {};
+  return fstat(file.get(), &open_one) == 0 && stat(path.c_str(), &named) == 0 &&
+         open_one.st_ino == named.st_ino && open_one.st_dev == named.st_dev;
+}
+
+}  // namespace
+
+Result<InstanceLock> InstanceLock::take(const std::string& folder, const Clock& clock) {
+  const std::string path = folder + "/vouchd.lock";
+  FileDescriptor place{open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (!place.is_open()) return system_error(folder, errno, "open");
+  VOUCH_CHECK(lock_alone(place, folder, path, clock));
+  FileDescriptor file{open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640)};
+  if (!file.is_open()) return system_error(path, errno, "open");
+  VOUCH_CHECK(lock_alone(file, path, path, clock));
+  if (!is_at(file, path)) {
+    return fail(Errc::locked, path + " was replaced while it was being locked",
+                "leave that file to vouchd; then start it again");
+  }
   const std::string pid = std::to_string(getpid()) + "\n";
-  if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0) {
+  if (ftruncate(file.get(), 0) != 0 || pwrite(file.get(), pid.data(), pid.size(), 0) < 0) {
     return system_error(path, errno, "write");
   }
-  return lock;
+  return InstanceLock{std::move(place), std::move(file)};
+}
+
+void InstanceLock::show_life() const {
+  // Where the file system refuses, vouchd only looks older than it is.
+  static_cast<void>(futimens(file_.get(), nullptr));
 }
 
 Result<store::Database> open_ledger(const std::string& path, WallTime now, Random& random,

@@ -17,26 +17,30 @@
 #include <string_view>
 
 #include "common/clock.hpp"
+#include "common/files.hpp"
 #include "common/random.hpp"
 #include "common/result.hpp"
 #include "common/store/database.hpp"
 
 namespace vouch::data {
 
-// Held until the process ends; flock on a file that is no database (opening and closing a
-// database file by hand would drop SQLite's locks).
+// Held until the process ends: flock on the folder and on a file in it that is no database (opening
+// and closing a database file by hand would drop SQLite's locks).  The file says who holds it; the
+// folder's lock stays where somebody deletes the file and makes it anew.
 class InstanceLock {
  public:
   // Tries for a second, since vouchctl takes a shared lock for a moment to see whether a daemon
   // runs.  Errc::locked, naming the holder's pid, when another daemon has it.
   [[nodiscard]] static Result<InstanceLock> take(const std::string& folder, const Clock& clock);
-  InstanceLock(InstanceLock&& other) noexcept : fd_{std::exchange(other.fd_, -1)} {}
-  InstanceLock& operator=(InstanceLock&&) = delete;
-  ~InstanceLock();
+
+  // Stamps the file with the present time: who looks at it from outside sees that vouchd works.
+  void show_life() const;
 
  private:
-  explicit InstanceLock(int fd) : fd_{fd} {}
-  int fd_;
+  InstanceLock(FileDescriptor folder, FileDescriptor file)
+      : folder_{std::move(folder)}, file_{std::move(file)} {}
+  FileDescriptor folder_;
+  FileDescriptor file_;
 };
 
 // Opens, migrates and configures ledger.db; makes it when it is not there.  `vfs` is for tests.

@@ -73,9 +73,10 @@ run_group() {
   done < <(examples_of "job close")
 }
 @test "examples: stopping and starting" { run_group '^(stop|start)$'; }
-@test "examples: log, doctor, config, version, completion" {
-  run_group '^(log|doctor|config show|version|completion)( |$)'
+@test "examples: log, config, version, completion" {
+  run_group '^(log|config show|version|completion)( |$)'
 }
+@test "examples: doctor, which misses a vouchd" { run_group '^doctor$' --with-vouchd; }
 # These need a job that still runs.
 @test "examples: changing, pausing, resuming and cancelling a job" {
   local command example

@@ -140,7 +140,7 @@ PYTHON
 
   rm "$VOUCH_STORE"/recipients/*.db
   assert_equal fail "$(level_of lists)"
-  assert_equal warn "$(level_of vouchd)"
+  assert_equal fail "$(level_of vouchd)"
   start_vouchd
   assert_equal ok "$(level_of vouchd)"
   vouchctl downstream test coupons

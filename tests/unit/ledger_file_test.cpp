@@ -4,6 +4,9 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <filesystem>
+
+#include "common/files.hpp"
 #include "daemon/data/ledger_file.hpp"
 #include "tests/support/temporary_folder.hpp"
 
@@ -55,6 +58,24 @@ TEST_CASE("instance lock: a second daemon is refused, and told who holds it") {
   CHECK(second.error().code == Errc::locked);
   CHECK(second.error().message.find("pid " + std::to_string(getpid())) != std::string::npos);
   CHECK(second.error().hint.find("--instance") != std::string::npos);
+}
+
+// Whoever tidies up deletes a file that says "lock".
+TEST_CASE(
+    "instance lock: a second daemon is refused where the lock file was deleted, or replaced") {
+  const test::TemporaryFolder folder;
+  const SystemClock clock;
+  const std::string path = folder.path().string();
+  const auto first = data::InstanceLock::take(path, clock);
+  REQUIRE(first);
+  REQUIRE(std::filesystem::remove(path + "/vouchd.lock"));
+  auto second = data::InstanceLock::take(path, HurriedClock{-1, 0});
+  REQUIRE_FALSE(second);
+  CHECK(second.error().code == Errc::locked);
+  REQUIRE(replace_file(path + "/vouchd.lock", "1\n", 0640));
+  second = data::InstanceLock::take(path, HurriedClock{-1, 0});
+  REQUIRE_FALSE(second);
+  CHECK(second.error().code == Errc::locked);
 }
 
 TEST_CASE("ledger file: a clock behind the newest event by more than five minutes is refused") {

@@ -1,0 +1,76 @@
+#!/usr/bin/env bats
+# Goal: whatever keeps a job waiting can be read from the command line, where it is looked for.
+# Method: a job that would take minutes; then the daemon, or the service, is taken away.
+
+bats_require_minimum_version 1.5.0
+load helpers
+load shop
+
+setup() { new_place; }
+teardown() { stop_all; }
+
+# show EXPRESSION: jq over the job.
+show() { vouchctl job show shop-1 -o json | jq -r "$1"; }
+
+# A job at 20 calls a second, that has begun.
+begin_slow_job() {
+  start_sandbox
+  make_shop 5000 20
+  start_vouchd
+  submit_shop
+  run -0 vouchctl job wait shop-1 --for started --timeout 20s
+}
+
+works() { [[ $(show .daemon) == running ]]; }
+is_said_by_show() { vouchctl job show shop-1 | grep -q "$1"; }
+
+@test "waits: a vouchd that was killed shows in list, show, wait, watch, explain and doctor" {
+  begin_slow_job
+  run -0 vouchctl job show shop-1 -o json
+  assert_equal "running running" "$(json '.state + " " + .daemon')"
+  stop vouchd KILL || true
+
+  run -0 vouchctl job show shop-1
+  assert_contains "$output" "running (vouchd is not running since 20"
+  assert_contains "$output" "start it: systemctl start vouchd"
+  run -0 vouchctl job show shop-1 -o json
+  assert_equal "running" "$(json .state)"
+  assert_equal "not running" "$(json .daemon)"
+  assert_equal "null" "$(json .ends_at)"
+  [[ "$(json .daemon_seen_at)" == 20*Z ]]
+  assert_contains "$(vouchctl job list)" "vouchd is not running since"
+  run -1 vouchctl doctor --trouble
+  assert_contains "$output" "vouchd is not running since"
+  assert_contains "$output" "fix: systemctl start vouchd"
+  local row
+  row=$(vouchctl issuance list --job shop-1 --state sending --limit 1 -o name)
+  [[ -z "$row" ]] || assert_contains "$(vouchctl issuance explain "$row")" "systemctl start vouchd"
+}
+
+@test "waits: job wait and watch say once that no vouchd runs, and go on when one does" {
+  begin_slow_job
+  stop vouchd
+  run -8 --separate-stderr vouchctl job wait shop-1 --timeout 5s
+  # shellcheck disable=SC2154  # bats sets stderr
+  assert_equal 1 "$(grep -c 'warning: vouchd is not running since' <<<"$stderr")"
+
+  start watch vouchctl job watch shop-1 --every 200ms
+  wait_until 20 grep -q 'vouchd is not running since' "$PLACE/watch.log"
+  vouchctl downstream limit coupons 5000/s -q
+  start_vouchd
+  wait_until 60 has_ended "$(pid_of watch)"
+  stop watch
+  assert_equal 1 "$(grep -c 'warning: vouchd is not running' "$PLACE/watch.log")"
+  assert_equal 'done' "$(show .state)"
+  assert_equal null "$(show .daemon)"
+}
+
+@test "waits: a vouchd that hangs is told from one that works" {
+  begin_slow_job
+  kill -s STOP "$(pid_of vouchd)"
+  wait_until 30 is_said_by_show "running (vouchd gives no sign of life since"
+  run -1 vouchctl doctor --trouble
+  assert_contains "$output" "systemctl restart vouchd"
+  kill -s CONT "$(pid_of vouchd)"
+  wait_until 30 works
+}
