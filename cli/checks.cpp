@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "cli/downstream_condition.hpp"
 #include "cli/session.hpp"
 #include "cli/stop_file.hpp"
 #include "common/files.hpp"
@@ -172,6 +173,20 @@ void check_one_downstream(const store::DownstreamRow& row, const std::vector<Las
   add(out, check, Level::ok, answered);
 }
 
+// By vouchd's word, which is newer than any test.
+void check_condition(const store::DownstreamRow& row, const Conditions& conditions, WallTime now,
+                     Findings& out) {
+  const auto known = conditions.find(row.id);
+  if (known == conditions.end()) return;
+  const std::string& name = row.definition.name;
+  const std::string words = words_of(known->second, name, now);
+  if (words.empty()) return;
+  const bool asked = known->second.condition == DownstreamCondition::holds;
+  add(out, "downstream " + name, asked ? Level::warn : Level::fail, words,
+      asked ? "nothing; lower its limit if this goes on: vouchctl downstream limit " + name
+            : "look at the service; vouchd goes on by itself when it answers");
+}
+
 // `what` is "token".
 void check_secret(const store::DownstreamRow& row, const std::string& path, std::string_view what,
                   Findings& out) {
@@ -324,7 +339,9 @@ void check_downstreams(Session& session, Findings& out) {
   if (!rows || !tests) {
     return add(out, "downstreams", rows ? tests.error() : rows.error());
   }
+  const auto conditions = ConditionSource::open(session);
   for (const store::DownstreamRow& row : *rows) {
+    if (conditions) check_condition(row, conditions->known, session.now(), out);
     check_one_downstream(row, *tests, session.now(), out);
     check_secrets(row, out);
   }

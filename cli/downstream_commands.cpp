@@ -1,6 +1,7 @@
 // vouchctl downstream: HTTP services that issue, their contract, limits and outcome table.
 #include <algorithm>
 #include "cli/commands.hpp"
+#include "cli/downstream_condition.hpp"
 #include "cli/outcome_commands.hpp"
 #include "cli/outcome_words.hpp"
 #include "cli/session.hpp"
@@ -203,8 +204,14 @@ Result<void> apply_update(Session& session, const DownstreamOptions& options,
 Result<int> list(Session& session) {
   VOUCH_TRY(store::ControlStore * control, session.control());
   VOUCH_TRY(const auto rows, control->downstreams());
-  VOUCH_TRY(Listing listing, session.out().list(columns_of(record_of({}))));
-  for (const store::DownstreamRow& row : rows) listing.row(values_of(record_of(row)));
+  VOUCH_TRY(const ConditionSource conditions, ConditionSource::open(session));
+  const auto whole_record = [&](const store::DownstreamRow& row) {
+    Record record = record_of(row);
+    conditions.add_to(record, row.id);
+    return record;
+  };
+  VOUCH_TRY(Listing listing, session.out().list(columns_of(whole_record({}))));
+  for (const store::DownstreamRow& row : rows) listing.row(values_of(whole_record(row)));
   listing.end("no downstreams; make one with `vouchctl downstream create NAME`");
   return 0;
 }
@@ -213,7 +220,9 @@ Result<int> list(Session& session) {
 Result<int> show(Session& session, const std::string& name) {
   VOUCH_TRY(store::ControlStore * control, session.control());
   VOUCH_TRY(const store::DownstreamRow row, control->downstream(name));
+  VOUCH_TRY(const ConditionSource conditions, ConditionSource::open(session));
   Record record = record_of(row);
+  conditions.add_to(record, row.id);
   Output& out = session.out();
   if (!out.is_for_people() || !out.options().fields.empty()) {
     record.push_back({"definition", "Definition", Value::json(plan::to_json(row.definition))});

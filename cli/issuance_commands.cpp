@@ -283,7 +283,10 @@ Result<IssuanceFacts> facts_of(Session& session, IssuanceBook& book, const Issua
   VOUCH_TRY(const auto job, book.job_of(view.row));
   auto blocks = daemon_blocks(session.daemon(session.instance()), session.instance());
   if (job) {
-    VOUCH_TRY(blocks, blocks_of(session, *job));
+    VOUCH_TRY(blocks, blocks_of(session, book.jobs(), *job));
+    std::erase_if(blocks, [&](const Block& block) {
+      return block.of_lane && block.subject != view.downstream;
+    });
   }
   facts.blocks = words_of(blocks);
   if (!blocks.empty()) facts.block_advice = blocks.front().advice;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cli/downstream_condition.hpp"
 #include "cli/stop_file.hpp"
 #include "common/text.hpp"
 
@@ -44,15 +45,40 @@ std::vector<Block> daemon_blocks(const DaemonState& state, std::string_view inst
            .advice = advice_of(state, instance)}};
 }
 
+std::optional<Block> lane_block(const DownstreamState& state, const std::string& name,
+                                WallTime now) {
+  std::string words = words_of(state, name, now);
+  if (words.empty()) return std::nullopt;
+  // A pause that was asked for is flow control, not trouble.
+  const bool asked = state.condition == DownstreamCondition::holds;
+  return Block{.kind = asked ? Block::Kind::not_yet : Block::Kind::trouble,
+               .subject = name,
+               .words = std::move(words),
+               .advice = asked ? "" : "it goes on by itself when " + name + " answers again",
+               .of_lane = true};
+}
+
 std::vector<std::string> words_of(const std::vector<Block>& blocks) {
   std::vector<std::string> words;
   for (const Block& block : blocks) words.push_back(block.words);
   return words;
 }
 
-Result<std::vector<Block>> blocks_of(Session& session, const JobView& view) {
+Result<std::vector<Block>> blocks_of(Session& session, JobBoard& board, const JobView& view) {
   VOUCH_TRY(store::ControlStore * control, session.control());
   std::vector<Block> blocks = daemon_blocks(view.daemon, view.row.instance);
+  VOUCH_TRY(const plan::Campaign version,
+            control->campaign_version(view.row.campaign, view.row.campaign_version));
+  VOUCH_TRY(const auto downstreams, downstreams_of(*control, version));
+  VOUCH_TRY(store::LedgerView * ledger, board.ledger(view.row.instance));
+  VOUCH_TRY(const Conditions conditions, conditions_of(ledger, view.daemon));
+  for (const store::DownstreamRow& row : downstreams) {
+    const auto known = conditions.find(row.id);
+    if (known == conditions.end()) continue;
+    if (auto block = lane_block(known->second, row.definition.name, session.now())) {
+      blocks.push_back(std::move(*block));
+    }
+  }
   const auto add = [&](Block::Kind kind, std::string subject, std::string words) {
     blocks.push_back({.kind = kind, .subject = std::move(subject), .words = std::move(words)});
   };
@@ -73,9 +99,6 @@ Result<std::vector<Block>> blocks_of(Session& session, const JobView& view) {
     add(Block::Kind::paused, "client",
         with_reason("the client " + client.name + " is paused", client.pause_reason));
   }
-  VOUCH_TRY(const plan::Campaign version,
-            control->campaign_version(view.row.campaign, view.row.campaign_version));
-  VOUCH_TRY(const auto downstreams, downstreams_of(*control, version));
   std::vector<std::string> names;
   for (const store::DownstreamRow& row : downstreams) {
     names.push_back(row.definition.name);

@@ -1,21 +1,27 @@
 // job_blocks.hpp: what keeps a job that runs from starting calls: something is paused or stopped,
-// or vouchd does not work.
+// or vouchd or a downstream does not work.
 //
 // Threads: main's.   Errors: those of the store.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "cli/job_view.hpp"
+#include "common/downstream_state.hpp"
 
 namespace vouch::cli {
 
 // Trouble comes first; empty when nothing keeps the job.
-[[nodiscard]] Result<std::vector<Block>> blocks_of(Session& session, const JobView& view);
+[[nodiscard]] Result<std::vector<Block>> blocks_of(Session& session, JobBoard& board,
+                                                   const JobView& view);
 // That of vouchd alone, for what belongs to no job.
 [[nodiscard]] std::vector<Block> daemon_blocks(const DaemonState& state, std::string_view instance);
+// That of one downstream; nothing when it is well.
+[[nodiscard]] std::optional<Block> lane_block(const DownstreamState& state, const std::string& name,
+                                              WallTime now);
 // Their words, one after the other.
 [[nodiscard]] std::vector<std::string> words_of(const std::vector<Block>& blocks);
 

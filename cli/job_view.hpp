@@ -23,6 +23,7 @@ struct Block {
   std::string subject;   // vouchd, or the name of what is paused, stopped or away
   std::string words;     // a sentence without a full stop
   std::string advice{};  // what a person can do; empty: what keeps it says so itself
+  bool of_lane = false;  // keeps only what goes to the downstream `subject`
 };
 
 struct JobView {

@@ -42,7 +42,7 @@ Result<int> list(Session& session, ListOptions options) {
   for (JobView& view : views) {
     if (!is_wanted(options, view)) continue;
     if (!view.is_at_rest()) {
-      VOUCH_TRY(view.blocks, blocks_of(session, view));
+      VOUCH_TRY(view.blocks, blocks_of(session, board, view));
     }
     listing.row(values_of(summary_of(view)));
   }
@@ -145,7 +145,7 @@ Value state_for_people(const JobView& view) {
 Result<int> show(Session& session, const std::string& name) {
   VOUCH_TRY(JobBoard board, JobBoard::open(session));
   VOUCH_TRY(JobView view, board.find(name));
-  VOUCH_TRY(view.blocks, blocks_of(session, view));
+  VOUCH_TRY(view.blocks, blocks_of(session, board, view));
   VOUCH_TRY(const Outlook outlook, outlook_of(session, board, view));
   VOUCH_TRY(Value money, money_of(session, view));
   Output& out = session.out();
@@ -202,7 +202,7 @@ Result<int> watch(Session& session, const WatchOptions& options) {
   BlockTeller teller;
   while (true) {
     VOUCH_CHECK(board.refresh(view));
-    VOUCH_TRY(view.blocks, blocks_of(session, view));
+    VOUCH_TRY(view.blocks, blocks_of(session, board, view));
     if (!view.is_at_rest()) teller.tell(session, view, [&] { listing.flush(); });
     VOUCH_TRY(const Outlook outlook, outlook_of(session, board, view));
     listing.row(values_of(row_of(outlook)));

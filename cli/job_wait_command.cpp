@@ -129,7 +129,7 @@ Result<int> wait_for_jobs(Session& session, const WaitOptions& options) {
     if (decided || std::any_of(all.begin(), all.end(), is_urgent)) break;
     for (Waited& waited : all) {
       if (is_decided(waited)) continue;
-      VOUCH_TRY(waited.view.blocks, blocks_of(session, waited.view));
+      VOUCH_TRY(waited.view.blocks, blocks_of(session, board, waited.view));
       teller.tell(session, waited.view, [&] { progress.clear(); });
     }
     show_progress(session, all, progress);

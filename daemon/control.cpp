@@ -6,6 +6,7 @@
 #include "common/json.hpp"
 #include "common/log.hpp"
 #include "common/text.hpp"
+#include "daemon/data/downstream_book.hpp"
 
 namespace vouch::daemon {
 namespace {
@@ -49,10 +50,15 @@ Control::Control(store::ControlStore control, data::LedgerReader reader, store::
       ledger_id_{std::move(ledger_id)},
       parts_{parts},
       notices_{[this](const std::string& kind, const std::string& subject,
-                      const std::string& words) { parts_.notifier.tell(kind, subject, words); }} {}
+                      const std::string& words) { parts_.notifier.tell(kind, subject, words); }},
+      lane_watch_{[this](const DownstreamState& state, const std::string& words) {
+        parts_.writer.push(data::DownstreamChange{.state = state, .words = words});
+      }} {}
 
 Result<void> Control::begin() {
   VOUCH_CHECK(refresh(true));
+  VOUCH_TRY(auto left, data::read_downstreams(reader_.database()));
+  lane_watch_.begin(left, definitions_.downstream_names(), parts_.clock.wall_now());
   return anchor(parts_.clock.now());
 }
 
@@ -389,7 +395,9 @@ Result<void> Control::notice_troubles(Instant now) {
   if (now < next_troubles_) return {};
   next_troubles_ = now + kTroublesEvery;
   notices_.late(*parts_.board.read(), jobs_, parts_.clock.wall_now());
-  notices_.breakers(parts_.engine.view(), now);
+  const std::vector<service::LaneView> lanes = parts_.engine.view();
+  notices_.breakers(lanes, now);
+  lane_watch_.look(lanes, now, parts_.clock.wall_now());
   for (const data::JobRecord& job : jobs_) {
     VOUCH_TRY(const data::StateCounts totals, reader_.totals(job.number));
     notices_.held(job, totals, now);

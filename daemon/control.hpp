@@ -26,6 +26,7 @@
 #include "daemon/data/ledger_writer.hpp"
 #include "daemon/data/snapshot.hpp"
 #include "daemon/definitions.hpp"
+#include "daemon/lane_watch.hpp"
 #include "daemon/notices.hpp"
 #include "daemon/notifier.hpp"
 #include "daemon/service/engine.hpp"
@@ -96,6 +97,7 @@ class Control {
   Instant next_bearers_{};
   std::atomic<bool> reload_{false};
   Notices notices_;
+  LaneWatch lane_watch_;
   Instant next_troubles_{};
 };
 

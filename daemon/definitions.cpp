@@ -193,6 +193,12 @@ const data::DownstreamNow* Definitions::downstream(std::string_view name) const 
   return nullptr;
 }
 
+std::map<ObjectId, std::string> Definitions::downstream_names() const {
+  std::map<ObjectId, std::string> names;
+  for (const auto& [id, now] : downstreams_) names.emplace(id, now.name);
+  return names;
+}
+
 const store::ListRow* Definitions::list(ObjectId id) const {
   const auto found = lists_.find(id);
   return found == lists_.end() ? nullptr : &found->second;

@@ -44,6 +44,7 @@ class Definitions {
   [[nodiscard]] const store::CampaignRow* campaign(ObjectId id) const;
   [[nodiscard]] const store::CampaignRow* campaign(std::string_view name) const;
   [[nodiscard]] const data::DownstreamNow* downstream(std::string_view name) const;
+  [[nodiscard]] std::map<ObjectId, std::string> downstream_names() const;
   [[nodiscard]] const store::ListRow* list(ObjectId id) const;
   // What a single issuance of this campaign would run under; number 0.
   [[nodiscard]] data::JobNow single_job(const store::CampaignRow& campaign) const;

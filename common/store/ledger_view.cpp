@@ -122,6 +122,8 @@ constexpr std::string_view kEvents = R"sql(
                     LEFT JOIN campaign AS c ON c.number = e.campaign
    WHERE e.seq > :after ORDER BY e.seq LIMIT :max
 )sql";
+constexpr std::string_view kDownstreams =
+    "SELECT downstream, condition, since_ms, next_ms, detail FROM downstream_state";
 constexpr std::string_view kLastEvent = "SELECT coalesce(max(seq), 0) FROM event";
 constexpr std::string_view kMeta = "SELECT value FROM ledger_meta WHERE key = :key";
 
@@ -378,6 +380,16 @@ Result<std::vector<EventRow>> LedgerView::events(std::int64_t after, int rows_ma
   return copy_rows(
       database_.prepared(kEvents).bind(":after", after).bind(":max", std::int64_t{rows_max}),
       read_event);
+}
+
+Result<std::vector<DownstreamState>> LedgerView::downstreams() {
+  return copy_rows(database_.prepared(kDownstreams), [](const Statement& row) {
+    return DownstreamState{.downstream = static_cast<ObjectId>(row.integer(0)),
+                           .condition = static_cast<DownstreamCondition>(row.integer(1)),
+                           .since = row.wall(2),
+                           .next = wall_or_null(row, 3),
+                           .detail = row.string(4)};
+  });
 }
 
 Result<std::int64_t> LedgerView::last_event() {

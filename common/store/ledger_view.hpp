@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "common/downstream_state.hpp"
 #include "common/identity.hpp"
 #include "common/issuance_state.hpp"
 #include "common/result.hpp"
@@ -126,6 +127,8 @@ class LedgerView {
   // Events after `after` in order.
   [[nodiscard]] Result<std::vector<EventRow>> events(std::int64_t after, int rows_max = kPageRows);
   [[nodiscard]] Result<std::int64_t> last_event();
+  // Of downstreams that were ever in trouble; as vouchd saw them last, while it runs.
+  [[nodiscard]] Result<std::vector<DownstreamState>> downstreams();
   // instance id and other facts (table ledger_meta); empty when absent.
   [[nodiscard]] Result<std::string> meta(std::string_view key);
   [[nodiscard]] Database& database() { return database_; }

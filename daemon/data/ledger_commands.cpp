@@ -1,6 +1,7 @@
 // The ledger writer's part that changes jobs: submissions, commands, reruns, singles.  Declared in
 // ledger_writer.hpp.
 #include "common/text.hpp"
+#include "daemon/data/downstream_book.hpp"
 #include "daemon/data/ledger_writer.hpp"
 
 namespace vouch::data {
@@ -232,6 +233,12 @@ Result<void> LedgerWriter::apply(CloseJob& message) {
   }
   VOUCH_CHECK(jobs_.set_state(*job, JobState::closed, PauseReason::none, message.words, now_));
   return answer(message.command, ok_answer("state", name_of(JobState::closed)));
+}
+
+Result<void> LedgerWriter::apply(DownstreamChange& message) {
+  VOUCH_CHECK(record_downstream(database_, message.state));
+  if (message.words.empty()) return {};
+  return events_.append(EventKind::downstream, 0, message.words, now_).map([](std::int64_t) {});
 }
 
 Result<void> LedgerWriter::apply(Note& message) {

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/downstream_state.hpp"
 #include "common/identity.hpp"
 #include "common/issuance_state.hpp"
 #include "daemon/data/intent.hpp"
@@ -114,9 +115,15 @@ struct Note {
   std::string answer;  // JSON; empty: {"ok":true}
 };
 
+// From the control thread: how a downstream fares has changed.
+struct DownstreamChange {
+  DownstreamState state;
+  std::string words;  // for the history; empty: nothing is written there
+};
+
 using LedgerMessage =
     std::variant<PlanPage, SendAgain, HoldRow, AttemptsEnded, EndOpenRows, GatherRerun, SubmitJob,
-                 ChangeJob, IssueSingle, SettleByStatement, CloseJob, Note>;
+                 ChangeJob, IssueSingle, SettleByStatement, CloseJob, DownstreamChange, Note>;
 
 // A command's answer, durable with its effect; the control thread passes it on.
 struct CommandAnswer {

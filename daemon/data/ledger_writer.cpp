@@ -10,7 +10,9 @@ namespace vouch::data {
 namespace {
 
 bool is_urgent(const LedgerMessage& message) {
-  return !std::holds_alternative<AttemptsEnded>(message) && !std::holds_alternative<Note>(message);
+  return !std::holds_alternative<AttemptsEnded>(message) &&
+         !std::holds_alternative<DownstreamChange>(message) &&
+         !std::holds_alternative<Note>(message);
 }
 
 }  // namespace

@@ -80,6 +80,7 @@ class LedgerWriter {
   [[nodiscard]] Result<void> apply(IssueSingle& message);
   [[nodiscard]] Result<void> apply(SettleByStatement& message);
   [[nodiscard]] Result<void> apply(CloseJob& message);
+  [[nodiscard]] Result<void> apply(DownstreamChange& message);
   [[nodiscard]] Result<void> apply(Note& message);
   // Durable with the effect; passed on after the commit.
   [[nodiscard]] Result<void> answer(const CommandName& command, std::string text);

@@ -28,6 +28,11 @@ bool is_setup(Outcome outcome) {
   return outcome == Outcome::setup || outcome == Outcome::unknown_setup;
 }
 
+std::string failure_words(const wire::HttpEnd& end) {
+  if (end.status != 0) return "HTTP " + std::to_string(end.status);
+  return end.detail.empty() ? std::string{wire::name_of(end.transport)} : end.detail;
+}
+
 // Why a job is paused: who answered what, to which issuance.
 std::string setup_words(const AttemptEnd& end) {
   const std::string status = "HTTP " + std::to_string(end.http_status);
@@ -76,7 +81,7 @@ Instant Engine::run_once(Instant now) {
   push_outcomes();
   if (now >= next_publish_) {
     next_publish_ = now + kPublish;
-    publish_view();
+    publish_view(now);
   }
   drained_.store(draining_.load() && in_flight_ == 0 && ready_.depth() == 0,
                  std::memory_order_release);
@@ -187,8 +192,9 @@ void Engine::settle(Call call, const wire::HttpEnd& end, Instant now) {
     last_success = std::max(last_success.value_or(call.started_at), call.started_at);
   }
   tell_breaker(breaker, call, judged, now);
+  if (judged.ails) lane.view.last_failure = failure_words(end);
   if (judged.retry_after && end.status == 429) {
-    lane.pacer.hold_until(now + std::min(*judged.retry_after, kLaneHoldMax));
+    lane.hold(now, std::min(*judged.retry_after, kLaneHoldMax));
   }
   if (!asks) note_setup(attempt, judged.outcome, now);
   outcomes_.push_back(std::move(attempt));
@@ -423,12 +429,17 @@ void Engine::test(TestCall call) {
   downstream_.wake();
 }
 
-void Engine::publish_view() {
+void Engine::publish_view(Instant now) {
   std::vector<LaneView> views;
   for (auto& [id, lane] : lanes_) {
     lane.view.in_flight = lane.in_flight;
     lane.view.ready = lane.ready();
     lane.view.breaker = lane.breaker.state();
+    lane.view.ailing_since = lane.breaker.since();
+    lane.view.next_call = lane.breaker.ready_at(now);
+    lane.view.query_breaker = lane.query_breaker.state();
+    lane.view.queries_ailing_since = lane.query_breaker.since();
+    lane.view.next_query = lane.query_breaker.ready_at(now);
     views.push_back(lane.view);
   }
   const std::scoped_lock lock{mutex_};

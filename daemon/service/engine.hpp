@@ -90,7 +90,7 @@ class Engine {
   void start(Lane& lane, data::Intent intent, Instant now);
   [[nodiscard]] std::string forbidden(const data::Intent& intent, WallTime now) const;
   void push_outcomes();
-  void publish_view();
+  void publish_view(Instant now);
   [[nodiscard]] Instant next_due(Instant now) const;
   [[nodiscard]] Lane* lane_of(ObjectId downstream);
   std::uint64_t keep(Call call);

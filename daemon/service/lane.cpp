@@ -36,6 +36,12 @@ data::Intent Lane::take_query() {
   return query;
 }
 
+void Lane::hold(Instant now, Millis length) {
+  if (view.held_until <= now) view.held_since = now;
+  view.held_until = std::max(view.held_until, now + length);
+  pacer.hold_until(view.held_until);
+}
+
 void Lane::set_job_rate(std::int64_t job, std::optional<double> rate, Instant now) {
   const auto found = jobs_.find(job);
   if (!rate) {

@@ -44,6 +44,13 @@ struct LaneView {
   int in_flight_max = 0;
   int ready = 0;
   Breaker::State breaker = Breaker::State::closed;
+  Instant ailing_since{};         // meaningful while the breaker is not closed
+  Instant next_call = Instant{};  // as far as the breaker goes; max: a call that tries is out
+  Breaker::State query_breaker = Breaker::State::closed;
+  Instant queries_ailing_since{};
+  Instant next_query = Instant{};
+  Instant held_since{}, held_until{};  // by a 429 with Retry-After
+  std::string last_failure;            // how the latest call that ailed had ended
   std::uint64_t started = 0;
   std::array<std::uint64_t, kOutcomes> outcomes{};  // by Outcome
   std::array<std::uint64_t, kLatencyBoundsUs.size() + 1> latency{};
@@ -73,6 +80,9 @@ class Lane {
   [[nodiscard]] bool empty() const { return ready_ == 0; }
   [[nodiscard]] int ready() const { return ready_; }
   [[nodiscard]] bool has_singles() const { return !singles_.empty(); }
+
+  // No call for so long, as the downstream has asked.
+  void hold(Instant now, Millis length);
 
   // A job's own rate; nothing takes it away.
   void set_job_rate(std::int64_t job, std::optional<double> rate, Instant now);

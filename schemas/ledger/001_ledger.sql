@@ -143,6 +143,15 @@ CREATE TABLE event (
   prev_seq      INTEGER                       -- the issuance's event before this one
 ) STRICT;
 
+-- How each downstream that was ever in trouble fares, for those who look from outside.
+CREATE TABLE downstream_state (
+  downstream INTEGER PRIMARY KEY,             -- 40 random bits, written as dst_...
+  condition  INTEGER NOT NULL CHECK (condition BETWEEN 0 AND 3),
+  since_ms   INTEGER NOT NULL,
+  next_ms    INTEGER,                         -- when the next call may start; NULL: one is out
+  detail     TEXT    NOT NULL                 -- the last failure, in words
+) STRICT;
+
 -- Answers given, so that a command is never applied twice.  In an older copy of the control store
 -- ids begin again; a command of another nonce is another command, and takes the row's place.
 CREATE TABLE applied_command (

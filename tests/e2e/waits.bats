@@ -74,3 +74,66 @@ is_said_by_show() { vouchctl job show shop-1 | grep -q "$1"; }
   kill -s CONT "$(pid_of vouchd)"
   wait_until 30 works
 }
+
+# A job at 100 calls a second to a vouchd that tries an ailing service twice a second.
+begin_hurried_job() {
+  start_sandbox
+  make_shop 5000 100
+  start_vouchd --breaker-open 500ms --breaker-open-max 1s --breaker-try 100ms
+  submit_shop
+  run -0 vouchctl job wait shop-1 --for started --timeout 20s
+}
+
+condition_is() {
+  [[ $(vouchctl downstream show coupons -o json | jq -r .condition) == "$1" ]]
+}
+is_in_log() { words_in_log | grep -q "$1"; }
+words_in_log() { vouchctl log --kind downstream -o ndjson | jq -r .detail; }
+
+@test "waits: a downstream that does not answer shows wherever one looks, and so does its return" {
+  begin_hurried_job
+  condition_is ok
+  stop sandbox KILL || true
+  wait_until 20 is_said_by_show "running (downstream coupons does not answer since 20"
+  run -0 vouchctl job show shop-1 -o json
+  assert_contains "$(json .reason)" "downstream coupons does not answer"
+  assert_contains "$(json '.blocked_by[0]')" "refused"
+  assert_contains "$(json .what_to_do)" "goes on by itself"
+  assert_contains "$(vouchctl job list)" "downstream coupons does not answer"
+  assert_contains "$(vouchctl downstream list)" "does not answer"
+  run -0 vouchctl downstream show coupons -o json
+  assert_equal away "$(json .condition)"
+  assert_contains "$(json .condition_detail)" "refused"
+  [[ "$(json .condition_since)" == 20*Z ]]
+  run -1 vouchctl doctor --trouble
+  assert_contains "$output" "downstream coupons does not answer since"
+  local row
+  row=$(vouchctl issuance list --job shop-1 --state waiting --limit 1 -o name)
+  assert_contains "$(vouchctl issuance explain "$row")" "it waits: downstream coupons does not"
+  run -8 --separate-stderr vouchctl job wait shop-1 --timeout 3s
+  # shellcheck disable=SC2154  # bats sets stderr
+  assert_equal 1 "$(grep -c 'warning: downstream coupons does not answer' <<<"$stderr")"
+
+  start_sandbox
+  wait_until 30 condition_is ok
+  wait_until 30 is_said_by_show '^State.*running$'
+  assert_equal 1 "$(words_in_log | grep -c 'downstream coupons does not answer')"
+  assert_equal 1 "$(words_in_log | grep -c 'downstream coupons answers again after')"
+}
+
+@test "waits: a pause that a downstream asks for is shown, and a restart forgets an outage" {
+  begin_hurried_job
+  faults '{"faults":[{"kind":"throttled","probability":1,"retry_after":"30"}]}'
+  wait_until 20 condition_is holds
+  assert_contains "$(vouchctl job show shop-1)" "downstream coupons asks to wait (HTTP 429)"
+  assert_contains "$(vouchctl job list)" "downstream coupons asks to wait"
+  run -0 vouchctl doctor --trouble
+  assert_contains "$output" "asks to wait"
+  stop vouchd
+  run -0 vouchctl downstream show coupons -o json
+  assert_equal null "$(json .condition)"
+  faults '{"faults":[]}'
+  start_vouchd
+  condition_is ok
+  wait_until 10 is_in_log "coupons is called again, since vouchd has started"
+}
