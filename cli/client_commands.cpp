@@ -37,6 +37,20 @@ void apply(const ClientOptions& options, store::ClientRow& row) {
   if (options.contact) row.contact = *options.contact;
 }
 
+// Nobody may believe that calls are shared or held back by what is only written down.
+constexpr std::string_view kNotApplied =
+    "not applied yet: lane, weight and limit of a client are kept, and vouchd does not share calls "
+    "by them; what holds is the downstreams' limits and the jobs' own rates (`job limit`)";
+
+bool asks_for_a_share(const store::ClientRow& row) {
+  const store::ClientRow usual;
+  return row.lane != usual.lane || row.weight != usual.weight || row.rate_limit;
+}
+
+void warn_of_shares(Session& session, const store::ClientRow& row) {
+  if (asks_for_a_share(row)) session.out().warn(kNotApplied);
+}
+
 Result<int> create(Session& session, const ClientOptions& options) {
   store::ClientRow row;
   row.name = options.name;
@@ -45,6 +59,7 @@ Result<int> create(Session& session, const ClientOptions& options) {
   VOUCH_TRY(store::ControlStore * control, session.control());
   VOUCH_TRY(row, control->create_client(actor, row, session.random()));
   VOUCH_CHECK(session.out().changed("client", "created", record_of(row), session.dry_run()));
+  warn_of_shares(session, row);
   return 0;
 }
 
@@ -55,9 +70,13 @@ Result<int> update(Session& session, const std::string& name, const std::string&
   VOUCH_TRY(const store::Actor actor, session.actor());
   VOUCH_TRY(store::ControlStore * control, session.control());
   VOUCH_TRY(store::ClientRow row, control->client(name));
+  const store::ClientRow before = row;
   change(row);
   VOUCH_CHECK(control->update_client(actor, row, action));
   VOUCH_CHECK(session.out().changed("client", done, record_of(row), session.dry_run()));
+  const bool other_share =
+      row.lane != before.lane || row.weight != before.weight || row.rate_limit != before.rate_limit;
+  if (other_share) warn_of_shares(session, row);
   return 0;
 }
 
@@ -67,6 +86,7 @@ Result<int> list(Session& session) {
   VOUCH_TRY(Listing listing, session.out().list(columns_of(record_of({}))));
   for (const store::ClientRow& row : rows) listing.row(values_of(record_of(row)));
   listing.end("no clients; make one with `vouchctl client create NAME`");
+  if (std::ranges::any_of(rows, asks_for_a_share)) session.out().note(kNotApplied);
   return 0;
 }
 
@@ -74,6 +94,7 @@ Result<int> show(Session& session, const std::string& name) {
   VOUCH_TRY(store::ControlStore * control, session.control());
   VOUCH_TRY(const store::ClientRow row, control->client(name));
   VOUCH_CHECK(session.out().show(record_of(row)));
+  if (asks_for_a_share(row)) session.out().note(kNotApplied);
   return 0;
 }
 
@@ -84,16 +105,17 @@ void add_writes(Group& client) {
   client
       .leaf({.name = "create",
              .summary = "Register a business system that issues",
-             .description = "Internal clients come before external ones; the weight shares what "
-                            "is left inside a lane.",
+             .description = "Lane, weight and limit are kept and not applied yet: vouchd does not "
+                            "share calls by client.",
              .examples = {"vouchctl client create loyalty --lane internal --weight 20",
                           "vouchctl client create partner --lane external --limit 50/s "
                           "--contact ops@partner.example"}},
             [created](Session& session) { return create(session, *created); })
       .required("NAME", created->name, "name of the new client")
       .one_of("--lane", created->lane, {"internal", "external"}, "internal unless said")
-      .number("--weight", "N", created->weight, 1, 100, "share inside its lane (10)")
-      .rate("--limit", created->limit, "calls per second of its own; none unless said")
+      .number("--weight", "N", created->weight, 1, 100,
+              "share inside its lane (10); not applied yet")
+      .rate("--limit", created->limit, "calls per second of its own; not applied yet")
       .option("--contact", "TEXT", created->contact, "whom to ask about it")
       .changes();
 
@@ -109,8 +131,8 @@ void add_writes(Group& client) {
             })
       .required("CLIENT", updated->name, kNameHelp)
       .one_of("--lane", updated->lane, {"internal", "external"}, "move it to this lane")
-      .number("--weight", "N", updated->weight, 1, 100, "share inside its lane")
-      .rate("--limit", updated->limit, "calls per second of its own")
+      .number("--weight", "N", updated->weight, 1, 100, "share inside its lane; not applied yet")
+      .rate("--limit", updated->limit, "calls per second of its own; not applied yet")
       .flag("--no-limit", updated->no_limit, "take its own limit away")
       .option("--contact", "TEXT", updated->contact, "whom to ask about it")
       .one_at_least()
@@ -121,7 +143,7 @@ void add_switches(Group& client) {
   auto limited = std::make_shared<ClientOptions>();
   client
       .leaf({.name = "limit",
-             .summary = "Set the calls per second that a client may cause",
+             .summary = "Set the calls per second that a client may cause (not applied yet)",
              .examples = {"vouchctl client limit shop 300/s", "vouchctl client limit shop none"}},
             [limited](Session& session) -> Result<int> {
               std::optional<double> limit;

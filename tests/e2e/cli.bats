@@ -173,3 +173,20 @@ PYTHON
   assert_equal 1 "$(vouchctl operator list -o name | wc -l)"
   vouchctl store check -q
 }
+
+@test "cli: what is kept and not applied yet says so when it is set, and when it is shown" {
+  vouchctl -q init
+  local warning="not applied yet: lane, weight and limit of a client"
+  run --separate-stderr -0 vouchctl client create shop
+  assert_equal "" "$stderr"
+  run --separate-stderr -0 vouchctl client limit shop 300/s
+  assert_contains "$stderr" "warning: $warning"
+  run --separate-stderr -0 vouchctl client update shop --weight 20 -o json
+  assert_contains "$stderr" "$warning"
+  run --separate-stderr -0 vouchctl client show shop
+  assert_contains "$stderr" "$warning"
+  run --separate-stderr -0 vouchctl client pause shop --reason stocktaking
+  [[ "$stderr" != *"$warning"* ]]
+  run --separate-stderr -0 vouchctl client list
+  assert_contains "$stderr" "$warning"
+}
