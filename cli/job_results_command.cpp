@@ -4,6 +4,7 @@
 #include "cli/job_commands.hpp"
 #include "cli/job_results.hpp"
 #include "cli/recipient_display.hpp"
+#include "cli/spreadsheet_text.hpp"
 #include "common/environment.hpp"
 #include "common/text.hpp"
 
@@ -16,6 +17,7 @@ struct ResultsOptions {
   std::string job;
   std::vector<std::string> only;
   bool reveal = false;
+  bool raw = false;
 };
 
 // The results that --only may name.
@@ -67,14 +69,16 @@ std::string not_planned_words(const JobView& view) {
 class ResultRows {
  public:
   static Result<ResultRows> begin(Session& session, const store::ListMeta& list,
-                                  RecipientDisplay display) {
+                                  RecipientDisplay display, bool raw) {
     std::vector<Column> columns;
     const bool for_people = session.out().is_for_people();
+    const bool guarded = session.out().format() == Format::csv && !raw;
     if (!for_people) {
       for (const store::ListColumn& column : list.columns) {
         // A column of ours in a file that was results once must not stand twice.
         const bool clash = column.name.starts_with("vouch_");
-        columns.push_back({(clash ? "partner_" : "") + column.name, column.name});
+        const std::string name = clash ? "partner_" + column.name : column.name;
+        columns.push_back({guarded ? spreadsheet_text(name) : name, column.name});
       }
     }
     columns.push_back({"vouch_line", "LINE"});
@@ -82,21 +86,21 @@ class ResultRows {
     for (const Column& own : kOwn) columns.push_back(own);
     VOUCH_TRY(Listing listing, session.out().list(std::move(columns)));
     return ResultRows{std::move(listing), std::move(display), for_people ? 0 : list.columns.size(),
-                      for_people};
+                      for_people, guarded};
   }
 
   void row(const LineResult& line) {
     std::vector<Value> values;
     for (std::size_t i = 0; i < partner_columns_; ++i) {
-      values.emplace_back(i < line.fields.size() ? line.fields[i] : std::string_view{});
+      values.push_back(from_outside(i < line.fields.size() ? line.fields[i] : std::string_view{}));
     }
     values.emplace_back(line.line);
     if (for_people_) values.emplace_back(display_.of(line.recipient_id));
     values.emplace_back(line.item);
     values.push_back(Value{line.result}.tone(tone_of(line.result)));
-    values.emplace_back(line.code);
-    values.emplace_back(line.words);
-    values.emplace_back(line.reference);
+    values.push_back(from_outside(line.code));
+    values.push_back(from_outside(line.words));
+    values.push_back(from_outside(line.reference));
     values.push_back(Value::amount(line.amount_minor, std::string{line.currency}));
     values.emplace_back(line.currency);
     values.push_back(line.at ? Value{*line.at} : Value{});
@@ -108,11 +112,17 @@ class ResultRows {
 
  private:
   ResultRows(Listing listing, RecipientDisplay display, std::size_t partner_columns,
-             bool for_people)
+             bool for_people, bool guarded)
       : listing_{std::move(listing)},
         display_{std::move(display)},
         partner_columns_{partner_columns},
-        for_people_{for_people} {}
+        for_people_{for_people},
+        guarded_{guarded} {}
+
+  // What a partner or a downstream wrote, in a file that people open with a spreadsheet.
+  [[nodiscard]] Value from_outside(std::string_view text) const {
+    return guarded_ ? Value{spreadsheet_text(text)} : Value{text};
+  }
 
   static Tone tone_of(std::string_view result) {
     if (result == "issued") return Tone::good;
@@ -125,6 +135,7 @@ class ResultRows {
   RecipientDisplay display_;
   std::size_t partner_columns_;
   bool for_people_;
+  bool guarded_;  // against formulas
 };
 
 const std::vector<Column> ResultRows::kOwn = {
@@ -168,7 +179,8 @@ Result<int> results(Session& session, const ResultsOptions& options) {
                          .not_planned = not_planned_words(view),
                          .folder = sort_folder()};
   VOUCH_CHECK(collect_reruns(session, view.row.id, request.own));
-  VOUCH_TRY(ResultRows rows, ResultRows::begin(session, list.meta(), std::move(display)));
+  VOUCH_TRY(ResultRows rows,
+            ResultRows::begin(session, list.meta(), std::move(display), options.raw));
   Progress progress{session.out(), session.terminal(), "reading"};
   const std::int64_t total = list.meta().accepted;
   VOUCH_CHECK(job_results(
@@ -200,6 +212,7 @@ void add_job_results(Group& job) {
       .list("--only", "RESULTS", options->only,
             "issued, not-issued, rejected, duplicate, repeat, not_planned, declined, failed, ...: "
             "one or several, with commas")
+      .flag("--raw", options->raw, "leave text that spreadsheets take for a formula as it is")
       .flag("--reveal", options->reveal, kRevealHelp);
 }
 

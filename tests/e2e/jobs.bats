@@ -385,3 +385,19 @@ PY
   stop vouchd
   start_vouchd  # once is enough
 }
+
+@test "results: text that is a formula is quoted for spreadsheets, and left alone on request" {
+  make_gifts
+  printf 'recipient_id,amount,note\n%s\n%s\n%s\n' \
+    'cust-1,1.50,"=HYPERLINK(""http://evil"")"' cust-2,1.50,-5.00 cust-3,1.50,@sum >f.csv
+  vouchctl -q job submit --campaign gift --client shop --file f.csv --submit-key formulas \
+    --amount-unit major
+  run -0 vouchctl job results formulas -o csv --fields recipient_id,note
+  assert_contains "$output" "cust-1,\"'=HYPERLINK(\"\"http://evil\"\")\""
+  assert_contains "$output" "cust-2,-5.00"
+  assert_contains "$output" "cust-3,'@sum"
+  run -0 vouchctl job results formulas -o csv --raw --fields recipient_id,note
+  assert_contains "$output" 'cust-1,"=HYPERLINK(""http://evil"")"'
+  run -0 --separate-stderr vouchctl job results formulas -o ndjson
+  assert_equal '=HYPERLINK("http://evil")' "$(head -n 1 <<<"$output" | jq -r .note)"
+}
