@@ -83,11 +83,24 @@ Result<std::string> client_of(store::ControlStore& control, const std::string& n
   return fail(Errc::usage, "for which client is it?", "add --client NAME: vouchctl client list");
 }
 
+// As a list of --id-type phone has it.
+bool is_international_number(std::string_view text) {
+  if (!text.starts_with('+')) return false;
+  text.remove_prefix(1);
+  return text.size() >= 7 && text.size() <= 15 &&
+         std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
 Result<Json> arguments_of(store::ControlStore& control, const store::CampaignRow& campaign,
                           const CreateOptions& options) {
   const plan::Campaign& definition = campaign.definition;
   VOUCH_TRY(const std::string recipient, normalise_recipient(options.recipient));
   if (recipient.empty()) return fail(Errc::invalid, "the recipient id is empty");
+  if (campaign.id_type == "phone" && !is_international_number(recipient)) {
+    return fail(Errc::invalid,
+                "the recipients of " + definition.name + " are phone numbers, and this is none",
+                "write it as its lists have it, with the country: +4915112345678");
+  }
   VOUCH_TRY(const std::string client, client_of(control, options.client));
   VOUCH_TRY(Json amounts, amounts_of(definition, options));
   Json arguments{{"campaign", definition.name},

@@ -259,14 +259,17 @@ Result<void> check_campaign(const Submission& submission, WallTime now) {
 }
 
 // What can be said against a job that is not there yet.
-Result<Prospect> check(Session& session, const SubmitOptions& options,
-                       const Submission& submission) {
+Result<Prospect> check(Session& session, const SubmitOptions& options, Submission& submission) {
   VOUCH_CHECK(check_campaign(submission, session.now()));
   const plan::Campaign& campaign = submission.campaign.definition;
   {
     VOUCH_TRY(const store::SealedList list,
               store::SealedList::open(submission.imported.sealed_file));
     VOUCH_CHECK(check_list_fits(campaign, list.meta()));
+    // "phone/DE": the country says how numbers are written, not whose they are.
+    const std::string& id_type = list.meta().id_type;
+    submission.job.id_type = id_type.substr(0, id_type.find('/'));
+    VOUCH_CHECK(store::ControlStore::check_id_type(submission.campaign, submission.job.id_type));
   }
   Prospect prospect;
   prospect.plan = plan_without_looking(campaign, submission.imported.list);

@@ -7,12 +7,14 @@ namespace vouch::store {
 namespace {
 
 constexpr std::string_view kAll = R"sql(
-  SELECT c.id, c.version, c.state, c.pause_reason, c.created_ms, v.definition, c.instance
+  SELECT c.id, c.version, c.state, c.pause_reason, c.created_ms, v.definition, c.instance,
+         c.id_type
     FROM campaign AS c JOIN campaign_version AS v ON v.campaign = c.id AND v.version = c.version
    ORDER BY c.name
 )sql";
 constexpr std::string_view kOne = R"sql(
-  SELECT c.id, c.version, c.state, c.pause_reason, c.created_ms, v.definition, c.instance
+  SELECT c.id, c.version, c.state, c.pause_reason, c.created_ms, v.definition, c.instance,
+         c.id_type
     FROM campaign AS c JOIN campaign_version AS v ON v.campaign = c.id AND v.version = c.version
    WHERE c.name = :name OR c.id = :id ORDER BY c.name = :name DESC LIMIT 1
 )sql";
@@ -32,6 +34,8 @@ constexpr std::string_view kSetState =
     "UPDATE campaign SET state = :state, pause_reason = :reason WHERE id = :id";
 constexpr std::string_view kBind =
     "UPDATE campaign SET instance = :instance WHERE id = :id AND instance = ''";
+constexpr std::string_view kSetIdType =
+    "UPDATE campaign SET id_type = :id_type WHERE id = :id AND id_type = ''";
 
 struct StoredCampaign {
   CampaignRow row;
@@ -47,6 +51,7 @@ StoredCampaign read_campaign(const Statement& row) {
   out.row.created = row.wall(4);
   out.definition = row.string(5);
   out.row.instance = row.string(6);
+  out.row.id_type = row.string(7);
   return out;
 }
 
@@ -122,9 +127,25 @@ Result<void> ControlStore::check_instance(const CampaignRow& row, std::string_vi
               "add --instance " + row.instance);
 }
 
-Result<void> ControlStore::bind_campaign(ObjectId id, std::string_view instance) {
+Result<void> ControlStore::check_id_type(const CampaignRow& row, std::string_view id_type) {
+  if (row.id_type.empty() || id_type.empty() || row.id_type == id_type) return {};
+  return fail(Errc::conflict,
+              "the lists of the campaign \"" + row.definition.name +
+                  "\" were imported with --id-type " + row.id_type + ", this one with " +
+                  std::string{id_type} +
+                  ": one person would count as two and could be given two vouchers",
+              "import it again with --id-type " + row.id_type + ", or make a campaign of its own");
+}
+
+Result<void> ControlStore::bind_campaign(ObjectId id, std::string_view instance,
+                                         std::string_view id_type) {
   VOUCH_TRY(const CampaignRow row, campaign(format_id(ObjectKind::campaign, id)));
   VOUCH_CHECK(check_instance(row, instance));
+  VOUCH_CHECK(check_id_type(row, id_type));
+  if (!id_type.empty()) {
+    VOUCH_CHECK(
+        database_.prepared(kSetIdType).bind(":id", stored(id)).bind(":id_type", id_type).run());
+  }
   return database_.prepared(kBind).bind(":id", stored(id)).bind(":instance", instance).run();
 }
 

@@ -152,7 +152,7 @@ Result<ControlStore::Submission> ControlStore::submit_job(const Actor& actor, Jo
                   "submit the same content again, or take another key");
     }
   }
-  VOUCH_CHECK(bind_campaign(row.campaign, row.instance));
+  VOUCH_CHECK(bind_campaign(row.campaign, row.instance, row.id_type));
   if (row.id == 0) row.id = new_object_id(random);
   row.submitted = actor.now;
   row.submitted_by = actor.operator_name;

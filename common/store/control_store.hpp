@@ -81,6 +81,7 @@ struct CampaignRow {
   WallTime created{};
   plan::Campaign definition{};
   std::string instance{};  // the only vouchd that may issue it; empty before its first job
+  std::string id_type{};   // of all its lists: opaque or phone; empty before the first
 };
 
 struct ListRow {
@@ -117,6 +118,7 @@ struct JobRow {
   ObjectId list = 0;      // 0: none
   ObjectId rerun_of = 0;  // 0: none
   std::string submit_key{}, content_digest{};
+  std::string id_type{};  // to submit: of its list, opaque or phone; not stored with the job
   JobOptions options{};
   std::string instance{};
   WallTime submitted{};
@@ -213,6 +215,9 @@ class ControlStore {
   [[nodiscard]] Result<plan::Campaign> campaign_version(ObjectId id, int version);
   // conflict when the campaign belongs to another instance.
   [[nodiscard]] static Result<void> check_instance(const CampaignRow&, std::string_view instance);
+  // conflict for a list whose recipient ids are taken for something else than those of the
+  // campaign's other lists: one person would have two keys there.  Empty fits all.
+  [[nodiscard]] static Result<void> check_id_type(const CampaignRow&, std::string_view id_type);
 
   // A sealed list becomes known.  Same name and digest: the list that is there, which is how a
   // run repeated by cron ends; other digest: conflict; other name and same digest: conflict
@@ -275,7 +280,8 @@ class ControlStore {
 
  private:
   // Within a transaction of the caller's.
-  [[nodiscard]] Result<void> bind_campaign(ObjectId id, std::string_view instance);
+  [[nodiscard]] Result<void> bind_campaign(ObjectId id, std::string_view instance,
+                                           std::string_view id_type = {});
   explicit ControlStore(Database database, StorePaths paths)
       : database_{std::move(database)}, paths_{std::move(paths)} {}
   Database database_;

@@ -68,6 +68,8 @@ CREATE TABLE campaign (
   -- The vouchd instance that had its first job or single issuance, for life; '': none yet.  Who
   -- has been given what stands in that instance's ledger alone.
   instance     TEXT    NOT NULL DEFAULT '',
+  -- What its lists take recipient ids for, since its first job over one; '': none yet.
+  id_type      TEXT    NOT NULL DEFAULT '' CHECK (id_type IN ('', 'opaque', 'phone')),
   created_ms   INTEGER NOT NULL
 ) STRICT;
 

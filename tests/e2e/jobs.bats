@@ -401,3 +401,43 @@ PY
   run -0 --separate-stderr vouchctl job results formulas -o ndjson
   assert_equal '=HYPERLINK("http://evil")' "$(head -n 1 <<<"$output" | jq -r .note)"
 }
+
+@test "submit: a campaign's lists take recipient ids for one thing, or one person counts as two" {
+  make_gifts
+  printf 'recipient_id,amount\n+491701234567,1.50\n' >phones.csv
+  printf 'recipient_id,amount\n0170/1234567,1.50\n' >written.csv
+  local phone=(--id-type phone --country DE)
+  submit_for() {
+    vouchctl -q job submit --campaign gift --client shop --amount-unit major --file "$1" \
+      --submit-key "$2" "${@:3}"
+  }
+  run -0 submit_for phones.csv one "${phone[@]}"
+  run -6 submit_for written.csv two
+  assert_contains "$output" "imported with --id-type phone, this one with opaque"
+  assert_contains "$output" "two vouchers"
+  run -6 submit_for written.csv two --dry-run
+  assert_equal 1 "$(vouchctl job list -o name | wc -l)"
+  assert_equal 1 "$(vouchctl recipients list -o name | wc -l)"
+  # The country says how numbers are written, not whose they are.
+  printf 'recipient_id,amount\n0664 1234567,1.50\n' >austria.csv
+  run -0 submit_for austria.csv three --id-type phone --country AT
+  run -0 submit_for written.csv two "${phone[@]}"
+  run -7 vouchctl issuance create --campaign gift --client shop --recipient 0170/1234567 \
+    --amount amount=1.50 --amount-unit major
+  assert_contains "$output" "are phone numbers"
+  start_vouchd
+  run -0 vouchctl job wait one two three --timeout 60s
+  # Two people, a coupon and a credit each.
+  assert_equal 4 "$(executions)"
+}
+
+@test "submit: a ledger that vouchd is just making is one that is not there yet" {
+  make_gifts
+  mkdir -p "$VOUCH_STORE/ledger/main"
+  : >"$VOUCH_STORE/ledger/main/ledger.db"
+  run -0 vouchctl job submit --campaign gift --client shop --file november.csv \
+    --amount-unit major --submit-key early
+  assert_equal submitted "$(vouchctl job show early -o json | jq -r .state)"
+  start_vouchd
+  run -0 vouchctl job wait early --timeout 60s
+}

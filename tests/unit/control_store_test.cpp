@@ -293,6 +293,30 @@ TEST_CASE("campaigns: the first job or single issuance binds one to its instance
   CHECK(issue("internal"));
 }
 
+// A phone number in one list and the same as an opaque id in another are two keys of one person.
+TEST_CASE("campaigns: the first list says what recipient ids are, for life") {
+  World world;
+  ControlStore store = world.filled();
+  const auto submit = [&](const std::string& key, const std::string& id_type) {
+    JobRow row = World::job_row(store, key, "d1");
+    row.id_type = id_type;
+    return store.submit_job(kJo, row, world.random);
+  };
+  REQUIRE(submit("rerun-of-none", ""));
+  CHECK(store.campaign("birthday").value().id_type.empty());
+  REQUIRE(submit("one", "phone"));
+  CHECK(store.campaign("birthday").value().id_type == "phone");
+  const std::size_t jobs = store.jobs().value().size();
+  const auto refused = submit("two", "opaque");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == Errc::conflict);
+  CHECK(refused.error().message.find("could be given two vouchers") != std::string::npos);
+  CHECK(refused.error().hint.find("--id-type phone") != std::string::npos);
+  CHECK(store.jobs().value().size() == jobs);
+  CHECK(submit("three", "phone"));
+  CHECK(submit("four", ""));
+}
+
 TEST_CASE("jobs: options are stored as they were asked for") {
   JobOptions options;
   options.rate = 2.5;
