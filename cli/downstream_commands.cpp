@@ -244,6 +244,25 @@ Result<int> show(Session& session, const std::string& name) {
   return 0;
 }
 
+// What an answer to a GET says of a service that is called with POST; empty: what it shows.
+std::string_view meaning_of(std::int64_t status) {
+  switch (status) {
+    case 405:
+    case 501:
+      return "it is there and takes no GET, which the test is: name, address and TLS are right; "
+             "whether path and credentials are, the first call shows (`job submit --pilot 10`)";
+    case 404:
+      return "it is there and has nothing for a GET at this path: services that only take POST "
+             "often say so; compare the URL with its description, then try a few rows with "
+             "`job submit --pilot 10`";
+    case 401:
+    case 403:
+      return "it is there and refuses the credentials: see --bearer-file";
+    default:
+      return {};
+  }
+}
+
 Result<int> test(Session& session, const std::string& name) {
   VOUCH_TRY(store::ControlStore * control, session.control());
   VOUCH_TRY(const store::DownstreamRow row, control->downstream(name));
@@ -267,7 +286,13 @@ Result<int> test(Session& session, const std::string& name) {
        {"transport", "Transport", json.value("transport", std::string{})},
        {"duration_ms", "Took",
         Value::duration(Millis{json.value("duration_us", std::int64_t{0}) / 1000})}}));
-  if (reached) return 0;
+  if (reached) {
+    const std::string_view meaning = meaning_of(status);
+    if (!meaning.empty()) {
+      session.out().note("HTTP " + std::to_string(status) + ": " + std::string{meaning});
+    }
+    return 0;
+  }
   return fail(Errc::unavailable, row.definition.name + " was not reached",
               "check its URL, the network and the service; vouchd goes on trying by itself");
 }

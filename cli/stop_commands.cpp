@@ -83,11 +83,17 @@ Result<int> stop(Session& session, const StopOptions& options) {
     if (!name && name.error().code == Errc::not_found) return tl::unexpected<Error>(name.error());
     if (name) scope.name = *name;
   }
-  const StopEntry entry{scope.scope, scope.name, options.reason,
-                        actor ? actor->operator_name : session.account(),
-                        format_time_utc(session.now())};
+  StopEntry entry{scope.scope, scope.name, options.reason,
+                  actor ? actor->operator_name : session.account(), format_time_utc(session.now())};
   if (!session.dry_run()) {
-    VOUCH_CHECK(add_stop(session.paths(), entry));
+    VOUCH_TRY(const bool had_room, add_stop(session.paths(), entry));
+    if (!had_room) {
+      session.out().warn(
+          "the disk is full: everything is stopped, and neither scope nor reason is kept; make "
+          "room, stop again what shall stay stopped, then: vouchctl start");
+      entry.scope = "all";
+      entry.name.clear();
+    }
     auto recorded = actor ? (*control)->record(*actor, "stop", describe(entry), detail_of(entry))
                           : Result<void>{tl::unexpected<Error>(actor.error())};
     if (!recorded) {

@@ -26,8 +26,9 @@ struct StopEntry {
 // Empty when there is no file.
 [[nodiscard]] Result<std::vector<StopEntry>> read_stops(const store::StorePaths& paths);
 
-// Puts the entry in place of one with the same scope and name, atomically and durably.
-[[nodiscard]] Result<void> add_stop(const store::StorePaths& paths, const StopEntry& entry);
+// Puts the entry in place of one with the same scope and name, atomically and durably.  False when
+// the disk had no room for it: then everything is stopped, whatever the entry says.
+[[nodiscard]] Result<bool> add_stop(const store::StorePaths& paths, const StopEntry& entry);
 
 // Takes the entry away and returns it; nothing when there was none.
 [[nodiscard]] Result<std::optional<StopEntry>> remove_stop(const store::StorePaths& paths,

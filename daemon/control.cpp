@@ -97,7 +97,7 @@ Result<void> Control::refresh(bool force) {
     changed = definitions_.reread_secrets() || changed;
   }
   const std::vector<Stop> stops = definitions_.stops();
-  definitions_.load_stops(paths_.stop_file());
+  definitions_.load_stops(paths_);
   changed = changed || stops != definitions_.stops();
   VOUCH_TRY(std::vector<data::JobRecord> jobs, reader_.open_jobs());
   changed =

@@ -8,6 +8,7 @@
 #include "common/files.hpp"
 #include "common/json.hpp"
 #include "common/log.hpp"
+#include "common/store/stop_files.hpp"
 #include "common/text.hpp"
 
 namespace vouch::daemon {
@@ -34,8 +35,10 @@ Result<std::vector<Stop>> parse_stops(const std::string& text) {
   VOUCH_TRY(JsonReader reader, JsonReader::object(json, ""));
   VOUCH_TRY(const Json* entries, reader.required("stops"));
   std::vector<Stop> stops;
+  if (!entries->is_array()) return fail(Errc::invalid, "/stops: must be an array");
   for (const Json& entry : *entries) {
-    VOUCH_TRY(JsonReader one, JsonReader::object(entry, "/stops"));
+    const std::string place = "/stops/" + std::to_string(stops.size());
+    VOUCH_TRY(JsonReader one, JsonReader::object(entry, place));
     Stop stop;
     VOUCH_TRY(stop.scope, one.text("scope"));
     VOUCH_TRY(const auto name, one.optional_text("name"));
@@ -152,21 +155,31 @@ Result<void> Definitions::load_campaigns(store::ControlStore& control) {
   return {};
 }
 
-void Definitions::load_stops(const std::string& path) {
-  if (!std::filesystem::exists(path)) {
-    stops_.clear();
-    return;
+void Definitions::load_stops(const store::StorePaths& paths) {
+  const std::string path = paths.stop_file();
+  std::vector<Stop> stops;
+  std::string trouble;
+  if (std::filesystem::exists(path)) {
+    const auto text = read_file(path, store::kStopBytesMax);
+    auto parsed =
+        text ? parse_stops(*text) : Result<std::vector<Stop>>{tl::make_unexpected(text.error())};
+    if (parsed) {
+      stops = std::move(*parsed);
+    } else {
+      trouble = parsed.error().message;
+      stops = {{.scope = "all", .name = "", .reason = "the stop file cannot be read: " + trouble}};
+    }
   }
-  const auto text = read_file(path, kSmallFileBytesMax);
-  auto stops =
-      text ? parse_stops(*text) : Result<std::vector<Stop>>{tl::make_unexpected(text.error())};
-  if (!stops) {
+  if (std::filesystem::exists(store::stop_all_file(paths))) {
+    stops.push_back({.scope = "all", .name = "", .reason = store::kStopAllReason});
+  }
+  // It is looked at five times a second, and told when it changes.
+  if (!trouble.empty() && trouble != stop_trouble_) {
     log::error("the stop file cannot be read: everything is stopped",
-               {{"file", path}, {"why", stops.error().message}});
-    stops_ = {{.scope = "all", .name = "", .reason = "the stop file cannot be read"}};
-    return;
+               {{"file", path}, {"why", trouble}, {"hint", store::kStopFileHint}});
   }
-  stops_ = std::move(*stops);
+  stop_trouble_ = std::move(trouble);
+  stops_ = std::move(stops);
 }
 
 const store::JobRow* Definitions::job(ObjectId id) const {

@@ -34,7 +34,7 @@ class Definitions {
   // Reads again the tokens and secrets whose files have changed; true when there were any.
   [[nodiscard]] bool reread_secrets();
   // Reads the stop file; without one nothing is stopped.  An unreadable one stops everything.
-  void load_stops(const std::string& path);
+  void load_stops(const store::StorePaths& paths);
   [[nodiscard]] const std::vector<Stop>& stops() const { return stops_; }
 
   [[nodiscard]] std::shared_ptr<const data::Snapshot> snapshot(
@@ -79,6 +79,7 @@ class Definitions {
   std::map<ObjectId, store::JobRow> jobs_;
   std::map<ObjectId, store::ListRow> lists_;
   std::vector<Stop> stops_;
+  std::string stop_trouble_;  // what is wrong with the stop file, as it was told
 };
 
 }  // namespace vouch::daemon

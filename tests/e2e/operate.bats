@@ -51,6 +51,62 @@ level_of() { vouchctl doctor -o json | jq -r --arg c "$1" 'map(select(.check == 
   vouchctl job wait late --timeout 60s
 }
 
+@test "stop: a file that cannot be read stops everything, and all say where and what to do" {
+  submit_late 20/s
+  start_vouchd
+  wait_until 10 late_has_begun
+  printf '{"stops": [{"scope": 7}]}' >"$VOUCH_STORE/control/stop.json"
+  wait_until 10 grep -q 'the stop file cannot be read: everything is stopped' vouchd.log
+  run -1 vouchctl doctor --trouble
+  assert_contains "$output" "control/stop.json: /stops/0/scope"
+  assert_contains "$output" "fix: everything is stopped until it is mended"
+  run -0 vouchctl job show late
+  assert_contains "$output" "everything is stopped"
+  assert_contains "$output" "control/stop.json"
+  run ! vouchctl start
+  assert_contains "$output" "to give up what it stops, remove the file"
+  printf '{"stops": ' >"$VOUCH_STORE/control/stop.json"
+  run ! vouchctl start
+  assert_contains "$output" "control/stop.json: "
+  # It is looked at five times a second, and told once for each thing that is wrong.
+  read -r -t 1.1 <> <(:) || true
+  (($(grep -c 'the stop file cannot be read' vouchd.log) <= 2))
+  rm "$VOUCH_STORE/control/stop.json"
+  vouchctl downstream limit coupons 5000/s -q
+  vouchctl job wait late --timeout 60s
+}
+
+@test "stop: on a full disk everything is stopped, and start takes it back" {
+  mkdir small
+  mount -t tmpfs -o size=8m none small 2>/dev/null || skip "only root may mount a small disk"
+  cp -a "$VOUCH_STORE" small/store
+  local result=0
+  VOUCH_STORE=$PLACE/small/store stop_on_full_disk || result=$?
+  stop vouchd || true
+  umount -l small
+  return "$result"
+}
+
+stop_on_full_disk() {
+  vouchctl stop --downstream balances --reason "their alarm" -q || return
+  start_vouchd || return
+  dd if=/dev/zero of=small/fill bs=4k 2>/dev/null || true
+  run -0 vouchctl stop --downstream coupons --reason "wrong prices" || return
+  assert_contains "$output" "the disk is full: everything is stopped" || return
+  assert_contains "$output" "everything is stopped: no new call starts" || return
+  [[ -e small/store/control/stop-all ]] || return
+  rm small/fill
+  run vouchctl doctor # which fails: the disk is too small
+  assert_contains "$output" "everything is stopped by" || return
+  assert_contains "$output" "downstream balances is stopped by" || return
+  run -0 vouchctl start
+  assert_contains "$output" "everything goes on" || return
+  [[ ! -e small/store/control/stop-all ]] || return
+  run vouchctl doctor # which fails: the disk is too small
+  assert_contains "$output" "downstream balances is stopped by" || return
+  [[ "$output" != *"everything is stopped"* ]]
+}
+
 @test "log --follow goes on through a restart of vouchd, and never ends with 0" {
   start follow vouchctl log --follow -n 1 -o ndjson
   start_vouchd
@@ -125,6 +181,15 @@ PYTHON
   local bad='[.[] | select(.check != "files" and .level != "ok")] | length'
   assert_equal 0 "$(jq "$bad" <<<"$output")"
   assert_equal birthday "$(vouchctl campaign list -o name)"
+}
+
+@test "downstream test: what a service says to a GET that it does not take is explained" {
+  start_vouchd
+  run -0 vouchctl downstream test coupons
+  assert_contains "$output" "HTTP 405: it is there and takes no GET"
+  vouchctl downstream update coupons --url "$SANDBOX_URL/nowhere" -q
+  run -0 vouchctl downstream test coupons
+  assert_contains "$output" "HTTP 404: it is there and has nothing for a GET at this path"
 }
 
 @test "doctor: each trouble is found, and its fix mends it" {
