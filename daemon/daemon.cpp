@@ -11,6 +11,7 @@
 #include "common/json.hpp"
 #include "common/log.hpp"
 #include "common/text.hpp"
+#include "daemon/admin_address.hpp"
 #include "daemon/data/older_ledger.hpp"
 
 namespace vouch::daemon {
@@ -162,25 +163,16 @@ Result<void> Daemon::begin(const Config& config) {
 
 Result<void> Daemon::listen(const Config& config) {
   if (config.admin_listen == "none") return {};
+  VOUCH_TRY(const AdminAddress where, parse_admin_address(config.admin_listen));
   http_.serve([this](const access::HttpRequest& request) { return answer(request); });
   http_.on_report([](std::string_view what) { log::error("admin listener", {{"why", what}}); });
   listens_ = true;
-  constexpr std::string_view kUnix = "unix:";
-  if (config.admin_listen.starts_with(kUnix)) {
-    const auto id = http_.listen_unix(config.admin_listen.substr(kUnix.size()), 0660);
+  if (!where.socket.empty()) {
+    const auto id = http_.listen_unix(where.socket, 0660);
     if (!id) return no_listener(config, id.error());
     return {};
   }
-  const auto colon = config.admin_listen.rfind(':');
-  const auto port = colon == std::string::npos
-                        ? Result<std::int64_t>{-1}
-                        : parse_integer(std::string_view{config.admin_listen}.substr(colon + 1));
-  if (!port || *port < 0 || *port > 65535) {
-    return fail(Errc::invalid, "admin-listen \"" + config.admin_listen + "\" is no address",
-                "write 127.0.0.1:9464, unix:/run/vouch/admin.sock or none");
-  }
-  const auto id =
-      http_.listen_tcp(config.admin_listen.substr(0, colon), static_cast<std::uint16_t>(*port));
+  const auto id = http_.listen_tcp(where.address, where.port);
   if (!id) return no_listener(config, id.error());
   if (config.admin_port_file.empty()) return {};
   const std::string aside = config.admin_port_file + ".new";

@@ -1,14 +1,17 @@
 // vouchd: the daemon of Vouch.  main is a list of steps.
 #include <malloc.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "common/files.hpp"
 #include "common/log.hpp"
 #include "common/text.hpp"
+#include "daemon/admin_address.hpp"
 #include "daemon/config.hpp"
 #include "daemon/daemon.hpp"
 #include "daemon/service_manager.hpp"
@@ -20,6 +23,7 @@ using namespace vouch;
 // Calls that are out may take their whole timeout; then their outcomes are written.
 constexpr Millis kStopMargin{5'000};
 constexpr Millis kTick{100};
+constexpr int kUsage = 2;
 constexpr Millis kSignOfLife{1'000};
 
 sigset_t block_signals() {
@@ -30,6 +34,27 @@ sigset_t block_signals() {
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error like a full disk
   return signals;
+}
+
+// Each call has a connection, each client of the admin listener one; SQLite and the lists have the
+// rest.  A call that finds no descriptor would fail for a reason that is none of its downstream's.
+constexpr int kOtherFiles = 256;
+
+void make_room_for_files(daemon::Config& config) {
+  const auto wanted = static_cast<rlim_t>(config.engine.calls_max + kOtherFiles);
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = std::min(limit.rlim_max, wanted);
+  static_cast<void>(setrlimit(RLIMIT_NOFILE, &limit));
+  if (limit.rlim_cur >= wanted) return;
+  const auto files = static_cast<int>(limit.rlim_cur);
+  const int calls = std::max(1, files - kOtherFiles);
+  log::warn("too few files may be open for the calls that are configured: fewer will be out",
+            {{"open_files_max", files},
+             {"calls_wanted", config.engine.calls_max},
+             {"calls", calls},
+             {"hint", "raise LimitNOFILE= of the unit, or ulimit -Hn"}});
+  config.engine.calls_max = calls;
 }
 
 int report(const Error& error) {
@@ -104,7 +129,7 @@ int run(daemon::Daemon& daemon, const daemon::ServiceManager& manager, const sig
 
 int main(int argc, char** argv) {
   hold_standard_streams();
-  const auto config = daemon::read_config(argc, argv);
+  auto config = daemon::read_config(argc, argv);
   if (!config) {
     std::fputs(config.error().out.c_str(), stdout);
     std::fputs(config.error().err.c_str(), stderr);
@@ -117,7 +142,13 @@ int main(int argc, char** argv) {
   if (auto opened = log::open(config->log_format, config->log_level); !opened) {
     return report(opened.error());
   }
-  if (config->action == daemon::Config::Action::check) return 0;
+  if (config->action == daemon::Config::Action::check) {
+    const auto checked = daemon::check_admin_address(config->admin_listen);
+    if (checked) return 0;
+    static_cast<void>(report(checked.error()));
+    return kUsage;  // as every other mistake of the configuration
+  }
+  make_room_for_files(*config);
   const sigset_t signals = block_signals();
   umask(0027);  // the group may read, others nothing
   // Rows are made on one thread and freed on another: two arenas keep that from growing.

@@ -90,6 +90,44 @@ refuses() {
   assert_contains "$(cat tell.signals)" 0000000000000000
 }
 
+@test "configuration: --check-config says when nothing can listen at admin-listen" {
+  run -2 vouchd --check-config --admin-listen 127.0.0.1:99999
+  assert_contains "$output" "is no address"
+  run -2 vouchd --check-config --admin-listen somewhere:9464
+  assert_contains "$output" "not a numeric address"
+  run -2 vouchd --check-config --admin-listen 203.0.113.7:9464
+  assert_contains "$output" "admin-listen 203.0.113.7:9464"
+  run -2 vouchd --check-config --admin-listen unix:/nowhere/admin.sock
+  assert_contains "$output" "/nowhere"
+  run -0 vouchd --check-config --admin-listen "unix:$PLACE/admin.sock"
+  [[ ! -e "$PLACE/admin.sock" ]]
+  run -0 vouchd --check-config --admin-listen none
+  # What listens there may be the vouchd whose configuration this is.
+  vouchctl -q init
+  start_vouchd
+  run -0 vouchd --check-config --admin-listen "127.0.0.1:$(cat vouchd.port)"
+  assert_equal "" "$output"
+}
+
+@test "open files: the limit is raised to what calls need, or it is said that it is too low" {
+  vouchctl -q init
+  files_of_vouchd() { awk '/^Max open files/ {print $4}' "/proc/$(pid_of vouchd)/limits"; }
+  limited() { # ulimit ARGUMENTS, then those of vouchd
+    rm -f vouchd.port
+    start vouchd bash -c "ulimit $1; exec vouchd --admin-listen 127.0.0.1:0 \
+      --admin-port-file $PLACE/vouchd.port"
+    wait_until 20 test -s vouchd.port
+  }
+  limited '-Sn 64'
+  (($(files_of_vouchd) >= 1280))
+  stop vouchd
+  [[ $(cat vouchd.log) != *"too few files"* ]]
+  limited '-n 300'
+  assert_equal 300 "$(files_of_vouchd)"
+  assert_contains "$(cat vouchd.log)" "too few files may be open"
+  assert_contains "$(cat vouchd.log)" "LimitNOFILE="
+}
+
 @test "doctor: names the unit of each instance" {
   vouchctl -q init
   fix_of() { vouchctl doctor "$@" -o json | jq -r 'map(select(.check == "vouchd"))[0].fix'; }
