@@ -56,6 +56,7 @@ Control::Control(store::ControlStore control, data::LedgerReader reader, store::
       }} {}
 
 Result<void> Control::begin() {
+  VOUCH_TRY(last_job_, reader_.last_job());
   VOUCH_CHECK(refresh(true));
   VOUCH_TRY(auto left, data::read_downstreams(reader_.database()));
   lane_watch_.begin(left, definitions_.downstream_names(), parts_.clock.wall_now());
@@ -99,6 +100,8 @@ Result<void> Control::refresh(bool force) {
   const std::vector<Stop> stops = definitions_.stops();
   definitions_.load_stops(paths_);
   changed = changed || stops != definitions_.stops();
+  // Before the jobs: whatever is up to this number is open below, or over.
+  VOUCH_TRY(const std::int64_t last_job, reader_.last_job());
   VOUCH_TRY(std::vector<data::JobRecord> jobs, reader_.open_jobs());
   changed =
       changed || !std::equal(jobs.begin(), jobs.end(), jobs_.begin(), jobs_.end(), same_for_others);
@@ -108,6 +111,7 @@ Result<void> Control::refresh(bool force) {
     VOUCH_CHECK(notice_changes(jobs));
     parts_.intake.wake();
   }
+  if (last_job != last_job_) VOUCH_CHECK(notice_short_jobs(last_job, jobs));
   jobs_ = std::move(jobs);
   return {};
 }
@@ -390,17 +394,38 @@ Result<void> Control::notice_changes(const std::vector<data::JobRecord>& jobs) {
   return {};
 }
 
+// A small job may begin and end between two looks: those up to `last` that are over and were never
+// seen open.
+Result<void> Control::notice_short_jobs(std::int64_t last,
+                                        const std::vector<data::JobRecord>& jobs) {
+  VOUCH_TRY(const auto ended, reader_.ended_jobs(last_job_));
+  const auto stands_in = [](const std::vector<data::JobRecord>& open, std::int64_t number) {
+    return std::ranges::any_of(open, [&](const auto& job) { return job.number == number; });
+  };
+  for (const data::JobRecord& job : ended) {
+    if (job.number > last || stands_in(jobs_, job.number) || stands_in(jobs, job.number)) continue;
+    VOUCH_TRY(const data::StateCounts totals, reader_.totals(job.number));
+    notices_.job_ended(job, job.state, totals);
+  }
+  last_job_ = last;
+  return {};
+}
+
 // And when something has lasted too long, or rows begin to need them.
 Result<void> Control::notice_troubles(Instant now) {
   if (now < next_troubles_) return {};
   next_troubles_ = now + kTroublesEvery;
-  notices_.late(*parts_.board.read(), jobs_, parts_.clock.wall_now());
   const std::vector<service::LaneView> lanes = parts_.engine.view();
   notices_.breakers(lanes, now);
   lane_watch_.look(lanes, now, parts_.clock.wall_now());
+  const auto snapshot = parts_.board.read();
   for (const data::JobRecord& job : jobs_) {
     VOUCH_TRY(const data::StateCounts totals, reader_.totals(job.number));
     notices_.held(job, totals, now);
+    const data::JobNow* known = snapshot->job(job.number);
+    if (known == nullptr || !known->finish_by) continue;
+    VOUCH_TRY(const std::int64_t open, reader_.open_rows(job.number));
+    notices_.late(job, *known->finish_by, open, now, parts_.clock.wall_now());
   }
   return {};
 }

@@ -76,6 +76,8 @@ class Control {
   [[nodiscard]] Result<void> write_answers();
   [[nodiscard]] Result<void> anchor(Instant now);
   [[nodiscard]] Result<void> notice_changes(const std::vector<data::JobRecord>& jobs);
+  [[nodiscard]] Result<void> notice_short_jobs(std::int64_t last,
+                                               const std::vector<data::JobRecord>& jobs);
   [[nodiscard]] Result<void> notice_troubles(Instant now);
 
   store::ControlStore control_;
@@ -91,6 +93,7 @@ class Control {
   std::int64_t data_version_ = -1;
   std::int64_t serial_ = 0;
   std::int64_t last_command_ = 0;
+  std::int64_t last_job_ = 0;                 // of the ledger: those up to it were seen
   std::vector<data::CommandAnswer> answers_;  // durable in the ledger, not yet in the store
   std::int64_t anchored_event_ = -1;
   Instant next_anchor_{};

@@ -1,6 +1,6 @@
 #include "daemon/notices.hpp"
 
-#include <numeric>
+#include <algorithm>
 
 #include "common/text.hpp"
 
@@ -9,9 +9,15 @@ namespace {
 
 constexpr std::chrono::minutes kBreakerPatience{5};
 constexpr std::chrono::minutes kHeldEvery{1};
+constexpr std::chrono::minutes kPaceWindow{1};
+constexpr double kSecondsMax = 1e9;  // longer is for ever
 
 std::int64_t count_of(const data::StateCounts& totals, IssuanceState state) {
   return totals[static_cast<std::size_t>(state)];
+}
+
+Millis seconds_of(double seconds) {
+  return Millis{static_cast<std::int64_t>(std::min(seconds, kSecondsMax) * 1000)};
 }
 
 std::string subject_of(const data::JobRecord& job) {
@@ -47,16 +53,39 @@ void Notices::job_changed(const data::JobRecord& before, const data::JobRecord& 
 void Notices::job_ended(const data::JobRecord& job, JobState end, const data::StateCounts& totals) {
   tell_(std::string{name_of(end)}, subject_of(job), words_of(totals));
   held_.erase(job.number);
+  late_.erase(job.number);
+  paces_.erase(job.number);
 }
 
-void Notices::late(const data::Snapshot& snapshot, const std::vector<data::JobRecord>& jobs,
-                   WallTime now) {
-  for (const data::JobRecord& job : jobs) {
-    const data::JobNow* known = snapshot.job(job.number);
-    if (known == nullptr || !known->finish_by || now < *known->finish_by) continue;
-    if (!late_.insert(job.id).second) continue;
-    tell_("late", subject_of(job), "finish_by has passed with rows left");
+void Notices::late(const data::JobRecord& job, WallTime finish_by, std::int64_t open, Instant now,
+                   WallTime wall) {
+  if (open == 0) return;
+  if (wall >= finish_by) {
+    if (!late_.insert(job.number).second) return;
+    return tell_("late", subject_of(job), "finish_by has passed with rows left");
   }
+  if (job.state != JobState::running) {
+    paces_.erase(job.number);  // what it did before a pause says nothing
+    return;
+  }
+  const Pace begin{.at = now, .open = open, .next_at = now, .next_open = open};
+  Pace& pace = paces_.try_emplace(job.number, begin).first->second;
+  if (now - pace.next_at >= kPaceWindow) {
+    pace.at = pace.next_at;
+    pace.open = pace.next_open;
+    pace.next_at = now;
+    pace.next_open = open;
+  }
+  const double seconds = std::chrono::duration<double>(now - pace.at).count();
+  if (pace.is_told || now - pace.at < kPaceWindow || pace.open <= open) return;
+  const double left = static_cast<double>(open) * seconds / static_cast<double>(pace.open - open);
+  const double until = std::chrono::duration<double>(finish_by - wall).count();
+  if (left <= until) return;
+  pace.is_told = true;
+  tell_("late", subject_of(job),
+        "at its pace it needs " + format_duration(seconds_of(left)) +
+            " more, and finish_by is in " + format_duration(finish_by - wall) + "; " +
+            std::to_string(open) + " rows are left");
 }
 
 void Notices::held(const data::JobRecord& job, const data::StateCounts& totals, Instant now) {

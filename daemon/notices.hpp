@@ -32,8 +32,10 @@ class Notices {
                    const data::StateCounts& totals);
   // A job that is over, as `end`.
   void job_ended(const data::JobRecord& job, JobState end, const data::StateCounts& totals);
-  // Running jobs whose finish_by has passed with rows left; each once.
-  void late(const data::Snapshot& snapshot, const std::vector<data::JobRecord>& jobs, WallTime now);
+  // A running job that at its pace of the last minutes will not end by `finish_by`, and one whose
+  // finish_by has passed; each once.  `open` are its issuances that may still change.
+  void late(const data::JobRecord& job, WallTime finish_by, std::int64_t open, Instant now,
+            WallTime wall);
   // More rows of the job are held than were told of; again after a minute at the earliest.
   void held(const data::JobRecord& job, const data::StateCounts& totals, Instant now);
   // Breakers that have not been closed for five minutes; each outage once.
@@ -50,7 +52,16 @@ class Notices {
   };
 
   Tell tell_;
-  std::set<ObjectId> late_;
+  // A pace is measured from the first sample, which is a minute old at least.
+  struct Pace {
+    Instant at;
+    std::int64_t open = 0;
+    Instant next_at;
+    std::int64_t next_open = 0;
+    bool is_told = false;
+  };
+  std::set<std::int64_t> late_;         // by the job's number
+  std::map<std::int64_t, Pace> paces_;  // by the job's number
   std::map<std::int64_t, Held> held_;   // by the job's number
   std::map<ObjectId, Outage> outages_;  // by downstream
 };

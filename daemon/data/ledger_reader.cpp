@@ -5,6 +5,16 @@ namespace {
 
 constexpr std::string_view kLastEvent = "SELECT ifnull(max(seq), 0) FROM event";
 constexpr std::string_view kJobState = "SELECT state FROM job WHERE number = :job";
+constexpr std::string_view kOpenRows = R"sql(
+  SELECT (j.rows_accepted - ifnull(sum(r.rows_planned), 0)) * j.items +
+         ifnull(sum(r.planned + r.sending + r.waiting + r.in_doubt), 0)
+    FROM job AS j LEFT JOIN job_range AS r ON r.job = j.number WHERE j.number = :job
+)sql";
+constexpr std::string_view kEndedJobs = R"sql(
+  SELECT number, id, state FROM job
+   WHERE number > :after AND (state = 4 OR state > 5) ORDER BY number
+)sql";
+constexpr std::string_view kLastJob = "SELECT ifnull(max(number), 0) FROM job";
 constexpr std::string_view kHasJob = "SELECT 1 FROM job WHERE id = :id";
 constexpr std::string_view kRanges =
     "SELECT range, planned_to, planned_all FROM job_range WHERE job = :job";
@@ -135,6 +145,28 @@ Result<bool> LedgerReader::has_job(ObjectId id) {
             first(database_.prepared(kHasJob).bind(":id", static_cast<std::int64_t>(id)),
                   [](const store::Statement& row) { return row.integer(0); }));
   return found.has_value();
+}
+
+Result<std::int64_t> LedgerReader::open_rows(std::int64_t job) {
+  VOUCH_TRY(const auto rows, first(database_.prepared(kOpenRows).bind(":job", job),
+                                   [](const store::Statement& row) { return row.integer(0); }));
+  return rows.value_or(0);
+}
+
+Result<std::vector<JobRecord>> LedgerReader::ended_jobs(std::int64_t after) {
+  return all(database_.prepared(kEndedJobs).bind(":after", after), [](const store::Statement& row) {
+    JobRecord job;
+    job.number = row.integer(0);
+    job.id = static_cast<ObjectId>(row.integer(1));
+    job.state = static_cast<JobState>(row.integer(2));
+    return job;
+  });
+}
+
+Result<std::int64_t> LedgerReader::last_job() {
+  VOUCH_TRY(const auto last, first(database_.prepared(kLastJob),
+                                   [](const store::Statement& row) { return row.integer(0); }));
+  return last.value_or(0);
 }
 
 Result<JobState> LedgerReader::job_state(std::int64_t job) {

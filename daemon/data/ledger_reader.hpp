@@ -78,6 +78,11 @@ class LedgerReader {
   [[nodiscard]] Result<StateCounts> totals(std::int64_t job) { return read_totals(database_, job); }
   [[nodiscard]] Result<std::int64_t> last_event();
   [[nodiscard]] Result<bool> has_job(ObjectId id);
+  // Issuances of a job that may still change by themselves, those not planned yet included.
+  [[nodiscard]] Result<std::int64_t> open_rows(std::int64_t job);
+  // Jobs with a greater number than `after` that are over, by number.
+  [[nodiscard]] Result<std::vector<JobRecord>> ended_jobs(std::int64_t after);
+  [[nodiscard]] Result<std::int64_t> last_job();
   [[nodiscard]] Result<JobState> job_state(std::int64_t job);
   [[nodiscard]] Result<std::optional<std::string>> applied(const CommandName& command);
   [[nodiscard]] Result<std::int64_t> last_applied() { return data::last_applied(database_); }

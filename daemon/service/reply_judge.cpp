@@ -50,9 +50,11 @@ Judgement ReplyJudge::judge(const data::Intent& intent, const wire::HttpEnd& end
 std::optional<Millis> parse_retry_after(const std::string& value, WallTime now) {
   if (value.empty()) return std::nullopt;
   Millis after{0};
-  if (const auto seconds = parse_integer(value)) {
-    if (*seconds < 0) return std::nullopt;
-    after = std::chrono::seconds{std::min<std::int64_t>(*seconds, 86'400)};
+  constexpr std::int64_t kDay = 86'400;
+  const bool all_digits = std::ranges::all_of(value, [](char c) { return c >= '0' && c <= '9'; });
+  if (all_digits) {
+    // More digits than a number holds are a long time all the same.
+    after = std::chrono::seconds{std::min(parse_integer(value).value_or(kDay), kDay)};
   } else {
     std::tm tm{};
     const char* rest = strptime(value.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &tm);

@@ -90,6 +90,23 @@ refuses() {
   assert_contains "$(cat tell.signals)" 0000000000000000
 }
 
+@test "notices: a job that is over between two looks is told too" {
+  printf '#!/bin/sh\nexec cat >>"$0.heard"\n' >tell
+  chmod +x tell
+  printf '[notify]\ncommand = %s\n' "$PLACE/tell" >vouchd.conf
+  start_sandbox
+  make_shop 1 5000
+  start_vouchd --config vouchd.conf
+  local i
+  for ((i = 1; i <= 8; ++i)); do
+    vouchctl -q job submit --campaign bench --client shop --file partner.csv --again \
+      --name "list-$i" --submit-key "short-$i" --wait
+  done
+  all_are_told() { [[ $(grep -c '"kind":"done"' tell.heard) == 8 ]]; }
+  wait_until 20 all_are_told
+  assert_equal 8 "$(jq -r 'select(.kind == "done").subject' tell.heard | sort -u | wc -l)"
+}
+
 @test "configuration: --check-config says when nothing can listen at admin-listen" {
   run -2 vouchd --check-config --admin-listen 127.0.0.1:99999
   assert_contains "$output" "is no address"

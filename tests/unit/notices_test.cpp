@@ -102,3 +102,44 @@ TEST_CASE("notices: a breaker that is not closed for five minutes, once for each
   see(State::open, 27min);
   CHECK(listener.heard.size() == 1);
 }
+
+TEST_CASE("notices: late by its pace, and late for certain, each once") {
+  Listener listener;
+  const auto job = job_in(JobState::running);
+  const WallTime finish_by = from_ms(1'900'000'000'000);
+  // 100 rows a minute; 1000 are left ten minutes before the end, then 900 eight minutes before it.
+  const auto see = [&](std::int64_t open, std::chrono::seconds before_end) {
+    const Instant now = Instant{10h} - before_end;
+    listener.notices.late(job, finish_by, open, now, finish_by - before_end);
+  };
+  see(1100, 660s);
+  see(1050, 630s);
+  CHECK(listener.heard.empty());  // no minute has passed
+  see(1000, 600s);
+  CHECK(listener.heard.empty());  // ten minutes' rows, ten minutes' time
+  see(950, 540s);
+  CHECK(listener.last().starts_with("late " + kJob + ": at its pace it needs "));
+  see(900, 480s);
+  see(800, 1s);
+  CHECK(listener.heard.empty());
+  see(800, 0s);
+  CHECK(listener.last() == "late " + kJob + ": finish_by has passed with rows left");
+  see(700, -60s);
+  CHECK(listener.heard.empty());
+}
+
+TEST_CASE("notices: a pause says nothing of the pace, and what is done is not late") {
+  Listener listener;
+  const WallTime finish_by = from_ms(1'900'000'000'000);
+  const auto see = [&](JobState state, std::int64_t open, std::chrono::minutes before_end) {
+    listener.notices.late(job_in(state), finish_by, open, Instant{10h} - before_end,
+                          finish_by - before_end);
+  };
+  see(JobState::running, 1000, 60min);
+  see(JobState::paused, 1000, 40min);
+  see(JobState::running, 1000, 20min);
+  see(JobState::running, 900, 19min);  // 100 a minute since it goes on
+  CHECK(listener.heard.empty());
+  see(JobState::running, 0, -1min);
+  CHECK(listener.heard.empty());
+}
