@@ -9,6 +9,17 @@
 namespace vouch::cli {
 namespace {
 
+// vouchd makes the file, then all tables at once.
+constexpr std::string_view kTables = "SELECT count(*) FROM sqlite_schema";
+
+bool is_being_made(const std::string& path) {
+  auto database = store::Database::open(path, {.mode = store::OpenMode::read_only, .vfs = {}});
+  if (!database) return false;
+  store::Statement& count = database->prepared(kTables);
+  const auto row = count.step();
+  return row && *row && count.integer(0) == 0;
+}
+
 // How far back the pace is measured, and how many events are read for it at most.
 constexpr Millis kPaceWindow{10'000};
 constexpr int kPacePages = 4;
@@ -76,8 +87,10 @@ Result<store::LedgerView*> JobBoard::ledger(const std::string& instance) {
   const auto known = ledgers_.find(instance);
   if (known != ledgers_.end()) return &known->second;
   auto opened = store::LedgerView::open(session_->paths(), instance);
-  const bool absent = !path_exists(session_->paths().ledger_db(instance));
-  if (!opened && opened.error().code == Errc::store && absent) return nullptr;
+  if (!opened && opened.error().code == Errc::store) {
+    const std::string path = session_->paths().ledger_db(instance);
+    if (!path_exists(path) || is_being_made(path)) return nullptr;
+  }
   if (!opened) return tl::unexpected<Error>(opened.error());
   return &ledgers_.emplace(instance, std::move(*opened)).first->second;
 }
