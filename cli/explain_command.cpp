@@ -260,7 +260,9 @@ void add_explain_commands(CommandLine& line) {
              .examples = {"vouchctl explain cust-000001",
                           "vouchctl explain cust-000001 --campaign birthday -o json"}},
             [options](Session& session) { return explain_recipient(session, *options); })
-      .required("RECIPIENT", options->recipient, "the id as the partner writes it")
+      .required("RECIPIENT", options->recipient,
+                "the id as the partner writes it; one that begins with - stands behind --: "
+                "explain -- -4711")
       .option("--campaign", "C", options->campaign, "only what concerns this campaign")
       .flag("--reveal", options->reveal, kRevealHelp);
 }

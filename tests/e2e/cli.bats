@@ -190,3 +190,12 @@ PYTHON
   run --separate-stderr -0 vouchctl client list
   assert_contains "$stderr" "$warning"
 }
+
+@test "cli: a recipient id that begins with a hyphen stands behind --" {
+  make_store
+  run -2 vouchctl explain -x4711
+  run -5 vouchctl explain -- -x4711
+  assert_contains "$output" "is in no list"
+  run -0 vouchctl explain --help
+  assert_contains "$output" "explain -- -4711"
+}
