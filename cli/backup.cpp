@@ -52,6 +52,25 @@ Result<std::vector<std::string>> list_files(store::ControlStore& control) {
   return files;
 }
 
+Result<std::vector<std::string>> pool_files(store::ControlStore& control) {
+  VOUCH_TRY(const auto pools, control.pools());
+  std::vector<std::string> files;
+  for (const store::PoolRow& pool : pools) {
+    for (const store::PoolSegmentRow& segment : pool.segments) {
+      files.push_back("pools/" + segment.digest + ".db");
+    }
+  }
+  return files;
+}
+
+// Lists and segments of pools: what never changes.
+Result<std::vector<std::string>> sealed_files(store::ControlStore& control) {
+  VOUCH_TRY(std::vector<std::string> files, list_files(control));
+  VOUCH_TRY(const auto pools, pool_files(control));
+  files.insert(files.end(), pools.begin(), pools.end());
+  return files;
+}
+
 // The digest of a finished copy.  Reading it by hand is safe: nobody has it open as a database.
 Result<std::string> digest_of(const std::string& path) {
   std::FILE* file = std::fopen(path.c_str(), "rb");
@@ -88,7 +107,8 @@ Result<void> write_manifest(Session& session, store::ControlStore& control,
   manifest["made_at"] = format_time_utc(session.now());
   manifest["vouchctl"] = VOUCH_VERSION;
   manifest["store_id"] = store_id;
-  manifest["not_included"] = {"control/recipient.key", "control/stop.json"};
+  manifest["not_included"] = {"control/recipient.key", "control/stop.json",
+                              "the file that the setting pool-key names"};
   manifest["files"] = Json::array();
   for (const BackupFile& file : files) {
     manifest["files"].push_back(
@@ -101,7 +121,7 @@ Result<std::vector<BackupFile>> copy_all(Session& session, store::ControlStore& 
                                          const std::string& target) {
   const std::string& root = session.paths().root;
   std::vector<BackupFile> files;
-  std::vector<std::string> lists;
+  std::vector<std::string> sealed;
   {
     // Held by this connection; the copies are read through others.  While it is held nobody adds a
     // command, so that whatever a ledger applies meanwhile is in the control store's copy, and the
@@ -111,10 +131,10 @@ Result<std::vector<BackupFile>> copy_all(Session& session, store::ControlStore& 
     for (const std::string& ledger : ledger_files(session.paths())) {
       VOUCH_TRY(files.emplace_back(), copy_database(root, target, ledger));
     }
-    VOUCH_TRY(lists, list_files(control));
+    VOUCH_TRY(sealed, sealed_files(control));
   }
-  for (const std::string& list : lists) {
-    VOUCH_TRY(files.emplace_back(), copy_database(root, target, list));
+  for (const std::string& file : sealed) {
+    VOUCH_TRY(files.emplace_back(), copy_database(root, target, file));
   }
   VOUCH_CHECK(write_manifest(session, control, target, files));
   return files;
@@ -124,10 +144,10 @@ Result<std::vector<BackupFile>> copy_all(Session& session, store::ControlStore& 
 
 Result<std::vector<BackupFile>> plan_backup(Session& session) {
   VOUCH_TRY(store::ControlStore * control, session.control());
-  VOUCH_TRY(const auto lists, list_files(*control));
+  VOUCH_TRY(const auto sealed, sealed_files(*control));
   std::vector<std::string> paths = ledger_files(session.paths());
   paths.insert(paths.begin(), "control/control.db");
-  paths.insert(paths.end(), lists.begin(), lists.end());
+  paths.insert(paths.end(), sealed.begin(), sealed.end());
   std::vector<BackupFile> files;
   for (const std::string& path : paths) {
     files.push_back({path, size_of(session.paths().root + "/" + path), ""});

@@ -2,10 +2,12 @@
 //
 // The control store's write lock is held while it and the ledgers are copied, so that no command
 // is answered in one and unknown in the other; vouchd goes on issuing meanwhile, and its later
-// writes are not in the copy.  Lists never change and are copied afterwards.  Everything is made
-// beside the target and renamed to it at the end: a target that is there is complete.
+// writes are not in the copy.  Lists and segments of pools never change and are copied afterwards.
+// Everything is made beside the target and renamed to it at the end: a target that is there is
+// complete.
 //
-// Not in the copy: recipient.key, which belongs into a safe of its own, and stop.json.
+// Not in the copy: recipient.key and the pools' key, which belong into a safe of their own, and
+// stop.json.
 //
 // Threads: main's.   Errors: conflict when the target exists; busy, io.
 #pragma once

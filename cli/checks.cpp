@@ -244,11 +244,14 @@ void check_files(Session& session, Findings& out) {
                "add it to the group of that folder, then log in again");
   }
   const std::string ledger = paths.root + "/ledger";
-  const ModeRule rules[] = {
-      {paths.root, 02750, true},         {paths.control(), 02770, true},
-      {paths.control_db(), 0660, true},  {paths.recipient_secret(), 0640, true},
-      {paths.recipients(), 03770, true}, {ledger, 02750, true},
-      {paths.stop_file(), 0660, false}};
+  const ModeRule rules[] = {{paths.root, 02750, true},
+                            {paths.control(), 02770, true},
+                            {paths.control_db(), 0660, true},
+                            {paths.recipient_secret(), 0640, true},
+                            {paths.recipients(), 03770, true},
+                            {paths.pools(), 03770, false},
+                            {ledger, 02750, true},
+                            {paths.stop_file(), 0660, false}};
   bool all_fit = true;
   for (const ModeRule& rule : rules) check_mode(rule, out, all_fit);
   if (all_fit) add(out, "files", Level::ok, "folders and files have their modes");

@@ -33,6 +33,9 @@ void check_control(Session& session, bool deep, Findings& out);
 void check_ledger(Session& session, bool deep, Findings& out);
 // Every list that is registered has its file.
 void check_lists(Session& session, Findings& out);
+// Every segment of a pool has its file, and its key is there; with `deep` each file is as it was
+// sealed.  What is left of each pool.
+void check_pools(Session& session, bool deep, Findings& out);
 // Downstreams and their last test; what is stopped or paused.
 void check_downstreams(Session& session, Findings& out);
 void check_daemon(Session& session, Findings& out);

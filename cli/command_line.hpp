@@ -30,8 +30,9 @@ using Action = std::function<Result<int>(Session&)>;
 
 // What a leaf is called and what its --help says.  Examples are whole command lines; they are run
 // by tests/e2e/examples.bats in a store that has the client "shop", the downstreams "coupons" and
-// "balances", the campaign "birthday", the list "november" and the job "birthday-november", with
-// spring.json (a campaign), coupons.json, outcomes.json and november.csv in the folder.
+// "balances", the campaign "birthday", the pool "vip", the list "november" and the job
+// "birthday-november", with codes.csv, spring.json (a campaign), coupons.json, outcomes.json and
+// november.csv in the folder.
 struct Leaf {
   std::string name;
   std::string summary;           // one line, no full stop

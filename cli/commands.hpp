@@ -12,6 +12,7 @@ void add_client_commands(CommandLine& line);
 void add_downstream_commands(CommandLine& line);
 void add_campaign_commands(CommandLine& line);
 void add_recipients_commands(CommandLine& line);
+void add_pool_commands(CommandLine& line);
 void add_job_commands(CommandLine& line);
 void add_issuance_commands(CommandLine& line);
 void add_explain_commands(CommandLine& line);    // explain

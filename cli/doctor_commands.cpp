@@ -14,6 +14,7 @@ Result<int> doctor(Session& session, bool only_trouble) {
   check_control(session, false, findings);
   check_ledger(session, false, findings);
   check_lists(session, findings);
+  check_pools(session, false, findings);
   check_downstreams(session, findings);
   check_daemon(session, findings);
   const Level worst = worst_of(findings);

@@ -14,23 +14,13 @@ namespace {
 constexpr std::size_t kNameBytesMax = 63;
 constexpr std::size_t kNameDigestLetters = 8;
 
+}  // namespace
+
 Result<char> delimiter_of(const std::string& word) {
   if (word.empty() || word == "comma" || word == ",") return ',';
   if (word == "semicolon" || word == ";") return ';';
   if (word == "tab" || word == "\t" || word == "\\t") return '\t';
   return fail(Errc::usage, "--delimiter: \"" + word + "\" is none of comma, semicolon, tab");
-}
-
-Result<std::optional<double>> percent_of(const std::string& text) {
-  if (text.empty()) return std::optional<double>{};
-  std::string_view number = trim_blanks(text);
-  if (number.ends_with('%')) number.remove_suffix(1);
-  const auto hundredths = parse_major_amount(number, 2);
-  if (!hundredths || *hundredths < 0 || *hundredths > 10'000) {
-    return fail(Errc::usage, "--max-rejects: \"" + text + "\" is no percentage",
-                "write 3% or 0.5%: of all rows of the file");
-  }
-  return std::optional{static_cast<double>(*hundredths) / 100.0};
 }
 
 Result<std::vector<store::ColumnMapping>> mappings_of(const std::vector<std::string>& texts) {
@@ -45,6 +35,20 @@ Result<std::vector<store::ColumnMapping>> mappings_of(const std::vector<std::str
     mappings.push_back({text.substr(0, at), text.substr(at + 1)});
   }
   return mappings;
+}
+
+namespace {
+
+Result<std::optional<double>> percent_of(const std::string& text) {
+  if (text.empty()) return std::optional<double>{};
+  std::string_view number = trim_blanks(text);
+  if (number.ends_with('%')) number.remove_suffix(1);
+  const auto hundredths = parse_major_amount(number, 2);
+  if (!hundredths || *hundredths < 0 || *hundredths > 10'000) {
+    return fail(Errc::usage, "--max-rejects: \"" + text + "\" is no percentage",
+                "write 3% or 0.5%: of all rows of the file");
+  }
+  return std::optional{static_cast<double>(*hundredths) / 100.0};
 }
 
 Result<store::ImportRequest> request_of(const ImportOptions& options,

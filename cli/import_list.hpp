@@ -39,6 +39,11 @@ struct ImportedList {
   std::optional<store::ImportFolder> scratch;
 };
 
+// Of --delimiter and --map, for whoever reads a partner's file.
+[[nodiscard]] Result<char> delimiter_of(const std::string& word);
+[[nodiscard]] Result<std::vector<store::ColumnMapping>> mappings_of(
+    const std::vector<std::string>& texts);
+
 // What a dry run is to leave in the hands of its caller.
 enum class DryRunSeals : std::uint8_t { nothing, in_scratch };
 

@@ -5,7 +5,7 @@
 #include "cli/job_commands.hpp"
 #include "cli/job_forecast.hpp"
 #include "cli/job_verdict.hpp"
-#include "cli/submit_lock.hpp"
+#include "cli/run_lock.hpp"
 #include "cli/uncertain_contract.hpp"
 #include "common/json.hpp"
 #include "common/text.hpp"
@@ -424,10 +424,10 @@ Result<int> submit(Session& session, SubmitOptions options) {
     options.import.name = list_name_for(options.submit_key);
   }
   VOUCH_TRY(store::ControlStore * control, session.control());
-  std::optional<SubmitLock> lock;
+  std::optional<RunLock> lock;
   if (!options.submit_key.empty() && !session.dry_run()) {
-    auto taken = SubmitLock::take(session.paths(), options.submit_key,
-                                  options.lock_wait.value_or(Millis{0}), session.clock());
+    auto taken = RunLock::for_submit(session.paths(), options.submit_key,
+                                     options.lock_wait.value_or(Millis{0}), session.clock());
     if (!taken) return tl::unexpected<Error>(taken.error());
     lock.emplace(std::move(*taken));
   }

@@ -22,6 +22,7 @@ constexpr void (*kCommands[])(CommandLine&) = {
     add_downstream_commands,
     add_campaign_commands,
     add_recipients_commands,
+    add_pool_commands,
     add_job_commands,
     add_issuance_commands,
     add_explain_commands,

@@ -18,7 +18,8 @@ struct Known {
 constexpr Known kKnown[] = {{"store", "VOUCH_STORE", "/var/lib/vouch"},
                             {"instance", "VOUCH_INSTANCE", "main"},
                             {"output", "VOUCH_OUTPUT", "table"},
-                            {"color", "VOUCH_COLOR", "auto"}};
+                            {"color", "VOUCH_COLOR", "auto"},
+                            {"pool-key", "VOUCH_POOL_KEY", "/etc/vouch/pool.key"}};
 
 constexpr std::size_t kConfigBytesMax = 64 * 1024;
 

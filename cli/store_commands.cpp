@@ -45,6 +45,7 @@ Result<int> check(Session& session) {
   check_control(session, true, findings);
   check_ledger(session, true, findings);
   check_lists(session, findings);
+  check_pools(session, true, findings);
   VOUCH_CHECK(print_findings(session, findings));
   return worst_of(findings) == Level::fail ? exit_code_of(Errc::failure) : 0;
 }
@@ -70,6 +71,11 @@ Result<int> backup(Session& session, const std::string& target) {
   session.out().note(target + " holds " + format_count(bytes) +
                      " bytes.  recipient.key is not included: keep a copy of " +
                      session.paths().recipient_secret() + " in another safe place");
+  VOUCH_TRY(const auto pools, control->pools());
+  if (!pools.empty()) {
+    session.out().note("nor is the key of the pools, " + session.settings().value("pool-key") +
+                       ", without which no code can be read");
+  }
   return 0;
 }
 
@@ -93,15 +99,16 @@ void add_store_commands(CommandLine& line) {
   store.leaf({.name = "check",
               .summary = "Read the store through and check it",
               .description = "Every page and index, the audit chain, the balance of the jobs, the "
-                             "lists' files.  vouchd may run.",
+                             "lists' files, and each segment of a pool against its digest.  vouchd "
+                             "may run.",
               .examples = {"vouchctl store check", "vouchctl store check -o json"}},
              check);
   auto target = std::make_shared<std::string>();
   store
       .leaf({.name = "backup",
              .summary = "Copy the store, consistently, while vouchd runs",
-             .description = "Control store, ledgers and lists with a manifest of their digests.  "
-                            "recipient.key is not included.",
+             .description = "Control store, ledgers, lists and pools with a manifest of their "
+                            "digests.  The key files are not included.",
              .examples = {"vouchctl store backup ./vouch-backup",
                           "vouchctl store backup ./vouch-backup --dry-run"}},
             [target](Session& session) { return backup(session, *target); })

@@ -15,5 +15,6 @@ struct File {
 extern const std::span<const File> control_migrations;
 extern const std::span<const File> ledger_migrations;
 extern const std::span<const File> list_migrations;
+extern const std::span<const File> pool_migrations;
 
 }  // namespace vouch::embedded

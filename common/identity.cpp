@@ -43,6 +43,8 @@ std::string_view prefix_of(ObjectKind kind) {
       return "dst_";
     case ObjectKind::operator_account:
       return "opr_";
+    case ObjectKind::pool:
+      return "pol_";
   }
   return "";
 }

@@ -26,7 +26,15 @@ using RecipientKey = Digest128;
 // 40 random bits, never 0.
 using ObjectId = std::uint64_t;
 
-enum class ObjectKind : std::uint8_t { campaign, job, list, client, downstream, operator_account };
+enum class ObjectKind : std::uint8_t {
+  campaign,
+  job,
+  list,
+  client,
+  downstream,
+  operator_account,
+  pool
+};
 
 [[nodiscard]] ObjectId new_object_id(Random& random);
 // "job_7h3k9q2x"

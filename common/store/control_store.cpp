@@ -36,6 +36,7 @@ Result<void> make_folders(const StorePaths& paths) {
   const Folder folders[] = {{paths.root, 02750},
                             {paths.control(), 02770},
                             {paths.recipients(), 03770},
+                            {paths.pools(), 03770},
                             {paths.root + "/ledger", 02750}};
   for (const Folder& folder : folders) VOUCH_CHECK(make_folder(folder.path, folder.mode));
   return {};

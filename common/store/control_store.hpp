@@ -22,6 +22,7 @@
 #include "common/random.hpp"
 #include "common/result.hpp"
 #include "common/store/database.hpp"
+#include "common/store/pool_row.hpp"
 
 namespace vouch::store {
 
@@ -35,6 +36,10 @@ struct StorePaths {
   [[nodiscard]] std::string recipients() const { return root + "/recipients"; }
   [[nodiscard]] std::string list_file(std::string_view digest) const {
     return recipients() + "/" + std::string{digest} + ".db";
+  }
+  [[nodiscard]] std::string pools() const { return root + "/pools"; }
+  [[nodiscard]] std::string pool_file(std::string_view digest) const {
+    return pools() + "/" + std::string{digest} + ".db";
   }
   [[nodiscard]] std::string ledger_folder(std::string_view instance) const {
     return root + "/ledger/" + std::string{instance};
@@ -228,6 +233,15 @@ class ControlStore {
   [[nodiscard]] Result<std::optional<ListRow>> list_by_digest(std::string_view digest);
   [[nodiscard]] Result<void> mark_list_deleted(const Actor&, ObjectId id);
 
+  // A pool without codes; `row.name`, `low_water` and `fingerprint` are taken.
+  [[nodiscard]] Result<PoolRow> create_pool(const Actor&, PoolRow row, Random&);
+  // A sealed segment becomes part of the pool, behind those it has; `first` is given here.
+  [[nodiscard]] Result<PoolRow> add_segment(const Actor&, ObjectId pool, PoolSegmentRow segment);
+  [[nodiscard]] Result<std::vector<PoolRow>> pools();
+  [[nodiscard]] Result<PoolRow> pool(std::string_view name_or_id);
+  // conflict when the pool belongs to another instance.
+  [[nodiscard]] static Result<void> check_pool_instance(const PoolRow&, std::string_view instance);
+
   struct Submission {
     JobRow job;
     std::int64_t command = 0;  // 0 when the job was there already
@@ -282,6 +296,7 @@ class ControlStore {
   // Within a transaction of the caller's.
   [[nodiscard]] Result<void> bind_campaign(ObjectId id, std::string_view instance,
                                            std::string_view id_type = {});
+  [[nodiscard]] Result<void> bind_pool(ObjectId id, std::string_view instance);
   explicit ControlStore(Database database, StorePaths paths)
       : database_{std::move(database)}, paths_{std::move(paths)} {}
   Database database_;

@@ -97,6 +97,32 @@ CREATE TABLE list (
 ) STRICT;
 CREATE INDEX list_by_digest ON list (digest);
 
+-- Redemption codes to hand out.  Which of them are out stands in the ledger of its instance.
+CREATE TABLE pool (
+  id          INTEGER PRIMARY KEY,
+  name        TEXT    NOT NULL UNIQUE,
+  low_water   INTEGER NOT NULL CHECK (low_water >= 0),  -- fewer codes left are too few
+  fingerprint TEXT    NOT NULL,               -- of the key of its segments
+  -- The vouchd instance that had the first job with codes of it, for life; '': none yet.  Which
+  -- codes are out stands in that instance's ledger alone.
+  instance    TEXT    NOT NULL DEFAULT '',
+  created_ms  INTEGER NOT NULL,
+  created_by  TEXT    NOT NULL
+) STRICT;
+
+CREATE TABLE pool_segment (
+  pool          INTEGER NOT NULL REFERENCES pool (id),
+  first_ordinal INTEGER NOT NULL,             -- ordinals of a pool have no gaps
+  digest        TEXT    NOT NULL UNIQUE,      -- names pools/<digest>.db
+  codes         INTEGER NOT NULL CHECK (codes > 0),
+  origin        TEXT    NOT NULL CHECK (origin IN ('generated', 'imported')),
+  content       TEXT    NOT NULL,             -- keyed digest of an imported file; '' of others
+  source        TEXT    NOT NULL,             -- for people
+  created_ms    INTEGER NOT NULL,
+  created_by    TEXT    NOT NULL,
+  PRIMARY KEY (pool, first_ordinal)
+) STRICT, WITHOUT ROWID;
+
 -- What was asked for.  How far it is stands in the ledger, and only vouchd writes that.
 CREATE TABLE job (
   id               INTEGER PRIMARY KEY,

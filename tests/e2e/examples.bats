@@ -53,6 +53,7 @@ run_group() {
 @test "examples: downstream" { run_group '^downstream '; }
 @test "examples: campaign" { run_group '^campaign '; }
 @test "examples: recipients" { run_group '^recipients '; }
+@test "examples: pool" { run_group '^pool '; }
 @test "examples: looking at jobs and issuances" {
   run_group '^(job (list|show|watch|wait|results)|issuance (list|show|explain)|explain)( |$)'
 }
@@ -102,6 +103,7 @@ run_group() {
   while IFS= read -r command; do
     case "$command" in
       init | store\ * | operator\ * | client\ * | downstream\ * | campaign\ * | recipients\ *) ;;
+      pool\ *) ;;
       job\ * | issuance\ * | explain | stop | start | reconcile) ;;
       log | doctor | config\ show | version | completion) ;;
       *) printf 'no test runs the examples of: %s\n' "$command" >&2 && return 1 ;;

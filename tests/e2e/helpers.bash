@@ -20,6 +20,7 @@ new_place() {
     [[ "$name" == VOUCH_BIN || "$name" == VOUCH_PRESET ]] || unset "$name"
   done
   export REPOSITORY VOUCH_BIN PLACE VOUCH_STORE=$PLACE/store PATH=$VOUCH_BIN:$PATH TZ=UTC
+  export VOUCH_POOL_KEY=$PLACE/pool.key
   export NO_COLOR=1
 }
 

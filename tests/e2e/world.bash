@@ -6,9 +6,9 @@
 #   teardown_file() { end_world; }
 #
 # In it, beside coupons.csv and balances.csv, the statements of both services: the client shop,
-# the downstreams coupons and balances (a sandbox that runs), the campaign birthday, the list
-# november of 60 rows, and the job birthday-november, drained.  The names are those of the
-# examples in --help (cli/command_line.hpp).
+# the downstreams coupons and balances (a sandbox that runs), the campaign birthday, the empty pool
+# vip, the list november of 60 rows, and the job birthday-november, drained.  The names are those of
+# the examples in --help (cli/command_line.hpp).
 
 make_world() {
   PLACE=$BATS_FILE_TMPDIR
@@ -23,6 +23,7 @@ make_world() {
       --allow-http --contract key --limit 5000/s --outcomes outcomes.json -q
   done
   vouchctl campaign create birthday.json -q
+  vouchctl pool create vip -q 2>/dev/null
   vouchctl -q job submit --campaign birthday --file november.csv --amount-unit major \
     --name november --client shop --submit-key birthday-november
   start_vouchd
@@ -56,6 +57,7 @@ JSON
   cat >coupons.json <<'JSON'
 {"name": "coupons-2", "kind": "coupon", "url": "https://coupons.example/issue", "contract": "key"}
 JSON
+  printf 'code,valid\nVIP-AAAA-1111,yes\nVIP-BBBB-2222,yes\n' >codes.csv
   local i
   printf 'recipient_id,amount,city\n' >november.csv
   for ((i = 1; i <= 60; ++i)); do
@@ -66,7 +68,7 @@ JSON
 # The store as make_world left it, in the folder of this test.
 enter_world() {
   cp -a "$BATS_FILE_TMPDIR/store" "$PLACE/store"
-  cp "$BATS_FILE_TMPDIR"/*.json "$BATS_FILE_TMPDIR"/*.csv "$PLACE"
+  cp -p "$BATS_FILE_TMPDIR"/*.json "$BATS_FILE_TMPDIR"/*.csv "$BATS_FILE_TMPDIR"/pool.key "$PLACE"
   SANDBOX_URL=$(cat "$BATS_FILE_TMPDIR/sandbox.url")
   export SANDBOX_URL
   cd "$PLACE" || return 1

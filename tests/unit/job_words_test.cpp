@@ -5,7 +5,7 @@
 #include "cli/job_forecast.hpp"
 #include "cli/job_verdict.hpp"
 #include "cli/recipient_display.hpp"
-#include "cli/submit_lock.hpp"
+#include "cli/run_lock.hpp"
 #include "common/files.hpp"
 #include "tests/support/manual_clock.hpp"
 #include "tests/support/temporary_folder.hpp"
@@ -155,14 +155,14 @@ TEST_CASE("submit lock: one run at a time for a key, and nothing left behind") {
   REQUIRE(make_folder(paths.control(), 0750));
   const test::ManualClock clock;
   {
-    auto first = SubmitLock::take(paths, "k", 0ms, clock);
+    auto first = RunLock::for_submit(paths, "k", 0ms, clock);
     REQUIRE(first);
-    const auto second = SubmitLock::take(paths, "k", 0ms, clock);
+    const auto second = RunLock::for_submit(paths, "k", 0ms, clock);
     REQUIRE_FALSE(second);
     CHECK(second.error().code == Errc::locked);
-    CHECK(SubmitLock::take(paths, "other", 0ms, clock));
+    CHECK(RunLock::for_submit(paths, "other", 0ms, clock));
   }
-  CHECK(SubmitLock::take(paths, "k", 0ms, clock));
+  CHECK(RunLock::for_submit(paths, "k", 0ms, clock));
   CHECK(std::filesystem::is_empty(paths.control()));
 }
 
