@@ -17,6 +17,9 @@ target_compile_options(vouch_options INTERFACE
 target_include_directories(vouch_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(vouch_options INTERFACE -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
 target_compile_definitions(vouch_options INTERFACE VOUCH_VERSION="${PROJECT_VERSION}")
+if(VOUCH_FAILPOINTS)
+  target_compile_definitions(vouch_options INTERFACE VOUCH_FAILPOINTS=1)
+endif()
 if(VOUCH_SANITIZE)
   target_compile_options(vouch_options INTERFACE -fsanitize=${VOUCH_SANITIZE}
     -fno-sanitize-recover=all)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/failpoint.hpp"
 #include "common/json.hpp"
 #include "common/log.hpp"
 #include "common/text.hpp"
@@ -360,6 +361,7 @@ Result<void> Control::write_answers() {
   }
   while (!answers_.empty()) {
     const data::CommandAnswer& answer = answers_.front();
+    reach_failpoint("command-not-answered");
     VOUCH_CHECK(control_.answer_command(answer.command, answer.answer, parts_.clock.wall_now()));
     answers_.erase(answers_.begin());
   }

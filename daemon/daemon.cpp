@@ -87,6 +87,8 @@ Result<std::unique_ptr<Daemon>> Daemon::open(const Config& config, const Clock& 
   const std::string folder = paths.ledger_folder(config.instance);
   VOUCH_CHECK(make_ledger_folder(folder));
   VOUCH_TRY(data::InstanceLock lock, data::InstanceLock::take(folder, clock));
+  VOUCH_TRY(FaultMark fault_mark, FaultMark::open(folder + "/vouchd.fault"));
+  VOUCH_TRY(data::OutcomeSpool spool, data::OutcomeSpool::open(folder + "/outcomes.spool"));
   const std::string path = paths.ledger_db(config.instance);
   VOUCH_TRY(store::Database ledger, data::open_ledger(path, clock.wall_now(), random));
   VOUCH_TRY(std::string id, data::ledger_id(ledger));
@@ -108,10 +110,11 @@ Result<std::unique_ptr<Daemon>> Daemon::open(const Config& config, const Clock& 
     log::warn("going on with this clock, as asked", {{"why", right.error().message}});
   }
   VOUCH_CHECK(check_control(config, control, reader, clock.wall_now()));
-  std::unique_ptr<Daemon> daemon{new Daemon(
-      config, clock, random,
-      Opened{std::move(lock), std::move(ledger), data::LedgerReader{std::move(for_intake)},
-             std::move(reader), std::move(control), id})};
+  std::unique_ptr<Daemon> daemon{
+      new Daemon(config, clock, random,
+                 Opened{std::move(lock), std::move(fault_mark), std::move(spool), std::move(ledger),
+                        data::LedgerReader{std::move(for_intake)}, std::move(reader),
+                        std::move(control), id})};
   VOUCH_CHECK(daemon->begin(config));
   if (is_older) VOUCH_CHECK(daemon->control_->resubmit_lost_jobs());
   return daemon;
@@ -121,6 +124,8 @@ Daemon::Daemon(const Config& config, const Clock& clock, Random& random, Opened 
     : clock_{clock},
       paths_{config.store},
       lock_{std::move(opened.lock)},
+      fault_mark_{std::move(opened.fault_mark)},
+      spool_{std::move(opened.spool)},
       ledger_file_{std::move(opened.ledger)},
       downstream_{
           clock,
@@ -156,7 +161,10 @@ Daemon::~Daemon() {
 }
 
 Result<void> Daemon::begin(const Config& config) {
-  VOUCH_TRY(recovered_, writer_.load_and_recover());
+  VOUCH_TRY(const bool after_fault, fault_mark_.is_set());
+  VOUCH_TRY(recovered_, writer_.load_and_recover(&spool_, after_fault));
+  VOUCH_CHECK(fault_mark_.clear());
+  fault_mark_.watch();
   VOUCH_CHECK(control_->begin());
   return listen(config);
 }
@@ -200,6 +208,7 @@ void Daemon::run_thread(const char* name, int nice, void (Daemon::*body)()) {
     try {
       (this->*body)();
     } catch (const std::exception& error) {
+      fault_mark_.set();
       health_.store_failed({Errc::failure, std::string{name} + ": " + error.what(), {}});
     }
   });

@@ -21,6 +21,8 @@
 #include "daemon/config.hpp"
 #include "daemon/control.hpp"
 #include "daemon/data/ledger_file.hpp"
+#include "daemon/data/outcome_spool.hpp"
+#include "daemon/fault_mark.hpp"
 
 namespace vouch::daemon {
 
@@ -35,7 +37,8 @@ class Daemon {
   void start();
   // No new call from now on; readyz says no.
   void drain();
-  // True when no call is out, nothing is ready, and the ledger holds every outcome.
+  // True when no call is out, nothing is ready, and the ledger, or once it has failed the spool,
+  // holds every outcome.
   [[nodiscard]] bool drained() const;
   void reload() { control_->reload(); }
   // Of all downstreams: how long a call that is out may take.
@@ -43,13 +46,15 @@ class Daemon {
   [[nodiscard]] const data::Health& health() const { return health_; }
   // Grows with every round of the engine: the watchdog's evidence.
   [[nodiscard]] std::uint64_t engine_rounds() const { return engine_rounds_.load(); }
-  [[nodiscard]] int recovered() const { return recovered_; }
+  [[nodiscard]] const data::LedgerWriter::Recovered& recovered() const { return recovered_; }
   // Stamps the lock file if every thread that moves jobs has gone round since the last stamp.
   void show_life();
 
  private:
   struct Opened {
     data::InstanceLock lock;
+    FaultMark fault_mark;
+    data::OutcomeSpool spool;
     store::Database ledger;
     data::LedgerReader intake_reader;
     data::LedgerReader control_reader;
@@ -72,6 +77,8 @@ class Daemon {
   const Clock& clock_;
   store::StorePaths paths_;
   data::InstanceLock lock_;
+  FaultMark fault_mark_;
+  data::OutcomeSpool spool_;
   store::Database ledger_file_;
   data::Health health_;
   data::SnapshotBoard board_;
@@ -84,7 +91,7 @@ class Daemon {
   std::unique_ptr<Control> control_;
   access::HttpServer http_;
   bool listens_ = false;
-  int recovered_ = 0;
+  data::LedgerWriter::Recovered recovered_;
   std::int64_t started_at_ms_ = 0;
 
   std::atomic<bool> ready_to_serve_{false};

@@ -69,15 +69,14 @@ void show_life(daemon::Daemon& daemon, const Clock& clock, Instant& next) {
   daemon.show_life();
 }
 
-// Until everything is settled, a second signal, or a failure of the store.
-int stop(daemon::Daemon& daemon, const sigset_t& signals, const Clock& clock, Millis longest) {
+// Until everything is settled, or a second signal.
+int stop(daemon::Daemon& daemon, const sigset_t& signals, const Clock& clock) {
   log::info("stopping: no new calls; waiting for those that are out");
   daemon.drain();
-  const Instant until = clock.now() + longest + kStopMargin;
+  const Instant until = clock.now() + daemon.longest_timeout() + kStopMargin;
   Instant next_sign = clock.now();
   while (!daemon.drained()) {
     show_life(daemon, clock, next_sign);
-    if (!daemon.health().store_ok()) return report(daemon.health().error());
     const timespec tick{0, std::chrono::nanoseconds{kTick}.count()};
     if (sigtimedwait(&signals, nullptr, &tick) > 0) {
       log::warn("second signal: stopping at once; calls that are out will be in doubt");
@@ -87,6 +86,15 @@ int stop(daemon::Daemon& daemon, const sigset_t& signals, const Clock& clock, Mi
       log::error("calls did not end within their timeouts; they will be in doubt");
       return 1;
     }
+  }
+  if (const auto unkept = daemon.health().spool_error()) {
+    log::error("not all ends of calls could be kept: those rows will be in doubt",
+               {{"why", unkept->message}});
+  }
+  if (!daemon.health().store_ok()) {
+    log::error("stopped, for the ledger cannot be written",
+               {{"why", daemon.health().error().message}});
+    return 1;
   }
   log::info("stopped");
   return 0;
@@ -103,7 +111,7 @@ int run(daemon::Daemon& daemon, const daemon::ServiceManager& manager, const sig
     const int signal = sigtimedwait(&signals, nullptr, &tick);
     if (signal == SIGTERM || signal == SIGINT) {
       manager.stopping();
-      return stop(daemon, signals, clock, daemon.longest_timeout());
+      return stop(daemon, signals, clock);
     }
     if (signal == SIGHUP) {
       manager.reloading(clock.now());
@@ -115,7 +123,8 @@ int run(daemon::Daemon& daemon, const daemon::ServiceManager& manager, const sig
       const Error error = daemon.health().error();
       log::error("the ledger cannot be written: no call starts any more, vouchd stops",
                  {{"why", error.message}, {"hint", error.hint}});
-      return 1;
+      manager.stopping();
+      return stop(daemon, signals, clock);
     }
     if (manager.watchdog() && clock.now() >= next_alive && daemon.engine_rounds() != rounds) {
       rounds = daemon.engine_rounds();
@@ -163,7 +172,8 @@ int main(int argc, char** argv) {
     log::info("started", {{"version", VOUCH_VERSION},
                           {"store", config->store},
                           {"instance", config->instance},
-                          {"in_doubt_after_stop", (*daemon)->recovered()}});
+                          {"in_doubt_after_stop", (*daemon)->recovered().in_doubt},
+                          {"settled_from_spool", (*daemon)->recovered().settled}});
     (*daemon)->start();
     manager.ready("running");
     const int code = run(**daemon, manager, signals, clock);

@@ -9,7 +9,8 @@
 #             simulation  the seeded simulation                          (CTest)
 #             e2e         end-to-end tests of the built programs         (bats)
 #             campaigns   whole campaigns, with kills and faults         (tests/campaigns)
-#             asan        unit, simulation, short end-to-end under address and undefined
+#             asan        unit, simulation, short end-to-end under address and undefined, and a
+#                         campaign that dies at every failpoint
 #             tsan        unit, short end-to-end under the thread sanitizer
 #   --count   seeds of the simulation (200; a tenth of it under the sanitizers)
 #
@@ -158,14 +159,15 @@ style_stage() {
     "$(grep -c '^ok' "$log") $(grep -c '^FAIL' "$log")"
 }
 
-# Each script is one test: it exits 0 only when its proof holds.
+# campaign_stage PRESET SCRIPT...: each is one test: it exits 0 only when its proof holds.
 campaign_stage() {
-  local script began log status
-  for script in tests/campaigns/*.sh examples/quickstart.sh; do
+  local preset=$1 script began log status
+  shift
+  for script in "$@"; do
     [[ -x "$script" ]] || continue
     began=$SECONDS status=0
     log=$logs/$(basename "$script" .sh).log
-    VOUCH_BIN=$PWD/build/release/bin timeout -k 10 "$stage_seconds_max" "$script" \
+    VOUCH_BIN=$PWD/build/$preset/bin timeout -k 10 "$stage_seconds_max" "$script" \
       >"$log" 2>&1 || status=$?
     report_sum "$script" $((SECONDS - began)) "$status" "$log" "$((status == 0)) 0"
   done
@@ -178,7 +180,7 @@ release_stages() {
   VOUCH_SIM_SEEDS=$seeds
   ! wanted simulation || ctest_stage simulation release -L simulation
   ! wanted e2e || bats_stage e2e release
-  ! wanted campaigns || campaign_stage
+  ! wanted campaigns || campaign_stage release tests/campaigns/kill.sh examples/quickstart.sh
 }
 
 # Only what has threads is worth the price of the thread sanitizer; the simulation has one.
@@ -192,6 +194,8 @@ sanitizer_stages() {
   else
     ctest_stage "unit $preset" "$preset" -LE simulation
     ctest_stage "simulation $preset" "$preset" -L simulation
+    # Only builds for tests have failpoints.
+    campaign_stage "$preset" tests/campaigns/failpoints.sh
   fi
   bats_stage "e2e $preset" "$preset" --filter-tags short
 }

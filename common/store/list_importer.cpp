@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "common/failpoint.hpp"
 #include "common/identity.hpp"
 #include "common/store/column_plan.hpp"
 #include "common/store/content_digest.hpp"
@@ -122,6 +123,7 @@ Result<void> Import::read_rows() {
     VOUCH_TRY(const bool more, reader_->next());
     if (!more) break;
     const CsvRecord& record = reader_->record();
+    reach_failpoint("import-row");
     VOUCH_CHECK(checker.check(record) ? accept(checker, record.line)
                                       : reject(record, checker.refusal()));
     if (++summary_.meta.rows % kObserveRows == 0) {
@@ -241,7 +243,9 @@ Result<void> Import::merge_and_seal() {
     VOUCH_CHECK(rejects_->copy_to(writer));
     VOUCH_CHECK(writer.finish(summary_.meta));
   }
+  reach_failpoint("import-sealed");
   VOUCH_CHECK(folder_->publish(kUnfinishedName, sealed_name()));
+  reach_failpoint("import-published");
   summary_.path = request_.recipients_folder + "/" + sealed_name();
   return {};
 }

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/failpoint.hpp"
 #include "common/result.hpp"
 #include "common/wire/connection.hpp"
 #include "common/wire/network.hpp"
@@ -149,6 +150,7 @@ void HttpClient::State::dispatch(Exchange& exchange, const Target& target) {
 void HttpClient::State::open(Exchange& exchange, Origin& origin) {
   exchange.connection = std::make_shared<Connection>(io, trust, origin, *this);
   exchange.connection->exchange = &exchange;
+  reach_failpoint("connecting");
   exchange.connection->open();
 }
 
@@ -168,7 +170,13 @@ void HttpClient::State::send(Exchange& exchange) {
   exchange.parser.begin(exchange.end);
   ++exchange.end.sends;
   VOUCH_ASSERT(exchange.end.sends == 1);
+  reach_failpoint("first-byte");
+  if (failpoint_is_now("half-request")) {
+    static_cast<void>(connection.send(exchange.request.substr(0, exchange.request.size() / 2)));
+    die_at_failpoint();
+  }
   const error_code error = connection.send(exchange.request);
+  reach_failpoint("request-sent");
   if (!error) return;
   --exchange.end.sends;
   // A used one that was dead before the first byte is as if it had never been there.  Were a new
@@ -189,8 +197,10 @@ void HttpClient::State::received(Connection& connection, std::string_view bytes)
     if (exchange != nullptr) finish(*exchange, Transport::broken, "an answer before the call");
     return;
   }
+  reach_failpoint("reply-begun");
   switch (exchange->parser.take(bytes)) {
     case ReplyParser::Progress::more:
+      reach_failpoint("half-reply");
       return;
     case ReplyParser::Progress::done:
       return finish(*exchange, Transport::complete, {});

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "common/result.hpp"
@@ -26,6 +27,16 @@ class Health {
     ok_.store(false, std::memory_order_release);
   }
 
+  // Not even what is known could be kept: those rows will be in doubt.
+  void spool_failed(Error error) {
+    const std::scoped_lock lock{mutex_};
+    if (!spool_error_) spool_error_ = std::move(error);
+  }
+  [[nodiscard]] std::optional<Error> spool_error() const {
+    const std::scoped_lock lock{mutex_};
+    return spool_error_;
+  }
+
   // Requires !store_ok().
   [[nodiscard]] Error error() const {
     const std::scoped_lock lock{mutex_};
@@ -36,6 +47,7 @@ class Health {
   std::atomic<bool> ok_{true};
   mutable std::mutex mutex_;
   Error error_;
+  std::optional<Error> spool_error_;
 };
 
 }  // namespace vouch::data

@@ -48,7 +48,7 @@ constexpr std::string_view kSettleFresh = R"sql(
 )sql";
 constexpr std::string_view kSettle = R"sql(
   UPDATE issuance SET state = ?1, last_event = ?2, attempts = ?3, strikes = ?4, doubt_ms = ?5,
-                      next_at_ms = ?6, intent_ms = ?11
+                      next_at_ms = ?6, intent_ms = ?11, faults = 0
    WHERE campaign = ?7 AND recipient_key = ?8 AND occurrence = ?9 AND item = ?10 AND state = 1
 )sql";
 // A query leaves its row in doubt; until its answer is recorded nobody asks again.
@@ -63,6 +63,11 @@ constexpr std::string_view kSettleAsked = R"sql(
                       missing_ms = ?6, known = ?12
    WHERE campaign = ?7 AND recipient_key = ?8 AND occurrence = ?9 AND item = ?10 AND state = 3
      AND (last_event IS ?11 OR ?1 = 5)
+)sql";
+constexpr std::string_view kLastEnd = R"sql(
+  SELECT issuance.state, event.at_ms FROM issuance LEFT JOIN event ON event.seq = last_event
+   WHERE issuance.campaign = ?1 AND issuance.recipient_key = ?2 AND issuance.occurrence = ?3
+     AND issuance.item = ?4
 )sql";
 constexpr std::string_view kDropInput = R"sql(
   DELETE FROM issuance_input
@@ -286,6 +291,21 @@ Result<void> IssuanceLedger::settle(const AttemptEnd& end) {
   jobs_.move(intent.job_number, intent.range, IssuanceState::sending, *to, intent.amount_minor);
   if (intent.fresh) jobs_.add_fresh(intent.job_number, intent.range, -1);
   return intent.single && is_final(*to) ? drop_input(intent) : Result<void>{};
+}
+
+Result<bool> IssuanceLedger::settle_late(const AttemptEnd& end) {
+  store::Statement& last = database_.prepared(kLastEnd);
+  bind_key(last, 1, end.intent.campaign_number, end.intent.key);
+  VOUCH_TRY(const bool found, last.step());
+  const auto from = end.intent.asks ? IssuanceState::in_doubt : IssuanceState::sending;
+  const bool waits_for_it =
+      found && last.integer(0) == static_cast<std::int64_t>(from) &&
+      (!end.intent.asks || last.integer_or_null(1).value_or(0) < to_ms(end.at));
+  const bool is_recorded = found && last.integer_or_null(1) == to_ms(end.at);
+  last.reset();
+  if (!found || (is_recorded && !waits_for_it)) return false;
+  VOUCH_CHECK(settle(end));
+  return true;
 }
 
 Result<void> IssuanceLedger::hold(const Intent& intent, std::string_view reason, WallTime now) {

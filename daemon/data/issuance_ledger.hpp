@@ -26,6 +26,12 @@ namespace vouch::data {
 // finds it by that.  The year 9999.  A row of a list is born without; its range finds it.
 inline constexpr std::int64_t kInFlightMs = 253'402'300'799'000;
 
+// A row whose call was out so often when the program died of a fault, with no end of a call in
+// between, is held: it may be what the program dies of.
+inline constexpr int kFaultsMax = 3;
+
+struct IssuanceRow;
+
 // A page of a list, planned: what the rows between two keys become.
 struct PlanPage {
   std::int64_t job_number = 0;
@@ -67,6 +73,10 @@ class IssuanceLedger {
   // anything but evidence only while the row is as it was when it was asked about.
   [[nodiscard]] Result<void> settle(const AttemptEnd& end);
 
+  // The same for an end that was kept aside while the ledger could not be written, and may be
+  // recorded already.  False when it is.
+  [[nodiscard]] Result<bool> settle_late(const AttemptEnd& end);
+
   // intent.from, waiting or in_doubt, -> held, for a reason in words.
   [[nodiscard]] Result<void> hold(const Intent& intent, std::string_view reason, WallTime now);
 
@@ -99,9 +109,10 @@ class IssuanceLedger {
                                                      WallTime now);
 
   // After a stop of any kind: every row of the job that is still `sending` may have been executed
-  // and becomes in_doubt; what was being asked about is due again.  Returns how many have become
-  // in_doubt.
-  [[nodiscard]] Result<int> recover(std::int64_t job, WallTime now);
+  // and becomes in_doubt; what was being asked about is due again.  `after_fault`: the program
+  // died of itself, perhaps of one of these rows; the third time in a row a row is held instead.
+  // Returns how many rows that were.
+  [[nodiscard]] Result<int> recover(std::int64_t job, bool after_fault, WallTime now);
 
  private:
   [[nodiscard]] Result<void> insert(const Intent& intent, IssuanceState state, WallTime now);
@@ -113,7 +124,10 @@ class IssuanceLedger {
   [[nodiscard]] Result<bool> recipient_is_new(const Intent& intent);
   // The fresh rows of one range, or without one the rows that were sent again.
   [[nodiscard]] Result<int> recover_rows(std::int64_t job, std::optional<std::int64_t> range,
-                                         WallTime now);
+                                         bool after_fault, WallTime now);
+
+  [[nodiscard]] Result<void> recover_row(std::int64_t job, const IssuanceRow& row,
+                                         std::int64_t faults, WallTime now);
 
   store::Database& database_;
   EventLog& events_;

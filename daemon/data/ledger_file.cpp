@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "common/failpoint.hpp"
 #include "common/files.hpp"
 #include "common/json.hpp"
 #include "common/text.hpp"
@@ -165,6 +166,7 @@ Result<void> write_anchor(const std::string& path, const Anchor& anchor) {
     VOUCH_TRY(const FileDescriptor file, open_to_write(aside));
     VOUCH_CHECK(write_all(file, json.dump() + "\n", aside));
   }
+  reach_failpoint("anchor-not-replaced");
   if (rename(aside.c_str(), path.c_str()) != 0) return system_error(path, errno, "replace");
   return {};
 }

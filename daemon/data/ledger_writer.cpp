@@ -6,6 +6,8 @@
 #include <map>
 #include <utility>
 
+#include "common/failpoint.hpp"
+
 namespace vouch::data {
 namespace {
 
@@ -27,20 +29,41 @@ LedgerWriter::LedgerWriter(store::Database& database, ReadyQueue& ready, Health&
       jobs_{database, events_},
       ledger_{database, events_, jobs_} {}
 
-Result<int> LedgerWriter::load_and_recover() {
+Result<LedgerWriter::Recovered> LedgerWriter::load_and_recover(OutcomeSpool* spool,
+                                                               bool after_fault) {
   VOUCH_CHECK(events_.load());
   VOUCH_CHECK(jobs_.load());
+  spool_ = spool;
+  Recovered recovered;
+  VOUCH_TRY(recovered.settled, settle_spooled());
   const WallTime now = clock_.wall_now();
-  int count = 0;
   // One transaction a job: a stop in between is only another recovery.
   for (const std::int64_t number : jobs_.open_numbers()) {
     VOUCH_TRY(store::Transaction transaction, store::Transaction::begin(database_));
-    VOUCH_TRY(const int rows, ledger_.recover(number, now));
+    VOUCH_TRY(const int rows, ledger_.recover(number, after_fault, now));
     VOUCH_CHECK(jobs_.flush(now));
     VOUCH_CHECK(transaction.commit());
-    count += rows;
+    recovered.in_doubt += rows;
   }
-  return count;
+  return recovered;
+}
+
+// A stop between the commit and the clearing does it again: what is settled already stays as it is.
+Result<int> LedgerWriter::settle_spooled() {
+  if (spool_ == nullptr) return 0;
+  VOUCH_TRY(const std::vector<AttemptEnd> ends, spool_->read());
+  int settled = 0;
+  if (!ends.empty()) {
+    VOUCH_TRY(store::Transaction transaction, store::Transaction::begin(database_));
+    for (const AttemptEnd& end : ends) {
+      VOUCH_TRY(const bool is_new, ledger_.settle_late(end));
+      settled += is_new ? 1 : 0;
+    }
+    VOUCH_CHECK(jobs_.flush(clock_.wall_now()));
+    VOUCH_CHECK(transaction.commit());
+  }
+  VOUCH_CHECK(spool_->clear());
+  return settled;
 }
 
 std::uint64_t LedgerWriter::push(LedgerMessage message) {
@@ -68,7 +91,8 @@ std::size_t LedgerWriter::queued() const {
 
 bool LedgerWriter::idle() const {
   const std::scoped_lock lock{mutex_};
-  return committed_.load(std::memory_order_acquire) == pushed_;
+  const auto& done = health_.store_ok() ? committed_ : spooled_;
+  return done.load(std::memory_order_acquire) == pushed_;
 }
 
 void LedgerWriter::wake() {
@@ -102,7 +126,11 @@ std::vector<LedgerMessage> LedgerWriter::take_group() {
 }
 
 Instant LedgerWriter::run_once(Instant now) {
-  if (!health_.store_ok()) return Instant::max();
+  if (!health_.store_ok()) {
+    std::vector<LedgerMessage> group = take_group();
+    spool(group);
+    return Instant::max();
+  }
   {
     const std::scoped_lock lock{mutex_};
     if (queue_.empty()) return Instant::max();
@@ -115,6 +143,7 @@ Instant LedgerWriter::run_once(Instant now) {
   auto written = write_group(group);
   if (!written) {
     health_.store_failed(std::move(written).error());
+    spool(group);
     return Instant::max();
   }
   const std::int64_t spent = (clock_.now() - now).count();
@@ -123,6 +152,7 @@ Instant LedgerWriter::run_once(Instant now) {
 
   if (rows_since_checkpoint_ >= kCheckpointRows) {
     rows_since_checkpoint_ = 0;
+    reach_failpoint_soon("checkpointing");
     if (auto done = database_.checkpoint(); !done) {
       health_.store_failed(std::move(done).error());
       return Instant::max();
@@ -139,7 +169,31 @@ Result<void> LedgerWriter::write_group(std::vector<LedgerMessage>& group) {
     VOUCH_CHECK(std::visit([this](auto& content) { return apply(content); }, message));
   }
   VOUCH_CHECK(jobs_.flush(now_));
-  return transaction.commit();
+  const bool ends = std::ranges::any_of(group, [](const LedgerMessage& message) {
+    return std::holds_alternative<AttemptsEnded>(message);
+  });
+  if (!started_.empty()) reach_failpoint("claim-not-committed");
+  if (!started_.empty()) reach_failpoint_soon("claim-syncing");
+  if (ends) reach_failpoint("outcome-not-committed");
+  if (ends) reach_failpoint_soon("outcome-syncing");
+  VOUCH_CHECK(transaction.commit());
+  if (!started_.empty()) reach_failpoint("claim-committed");
+  if (ends) reach_failpoint("outcome-committed");
+  if (!answers_.empty()) reach_failpoint("command-applied");
+  return {};
+}
+
+void LedgerWriter::spool(std::vector<LedgerMessage>& group) {
+  std::vector<AttemptEnd> ends;
+  for (LedgerMessage& message : group) {
+    auto* ended = std::get_if<AttemptsEnded>(&message);
+    if (ended == nullptr) continue;
+    std::ranges::move(ended->ends, std::back_inserter(ends));
+  }
+  if (spool_ != nullptr && !ends.empty()) {
+    if (auto kept = spool_->append(ends); !kept) health_.spool_failed(std::move(kept).error());
+  }
+  spooled_.store(taken_, std::memory_order_release);
 }
 
 // After the commit, and only then: rows may start, commands are answered.

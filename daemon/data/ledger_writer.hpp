@@ -5,7 +5,8 @@
 // commits at once; outcomes alone wait up to kOutcomeDelay for company.
 //
 // The first error of the store ends writing for good: the transaction is undone, Health says so,
-// the engine starts no more calls, and a restart recovers from what is durable.
+// the engine starts no more calls, and a restart recovers from what is durable.  How the calls that
+// were out have ended goes into the spool, which the restart settles from.
 //
 // Threads: push(), committed() and take_answers() from any; run_once() from the ledger thread.
 #pragma once
@@ -24,6 +25,7 @@
 #include "daemon/data/issuance_ledger.hpp"
 #include "daemon/data/job_book.hpp"
 #include "daemon/data/ledger_messages.hpp"
+#include "daemon/data/outcome_spool.hpp"
 #include "daemon/data/ready_queue.hpp"
 
 namespace vouch::data {
@@ -39,9 +41,13 @@ class LedgerWriter {
  public:
   LedgerWriter(store::Database& database, ReadyQueue& ready, Health& health, const Clock& clock);
 
-  // Reads what earlier runs left, and puts every row that was `sending` in doubt.  Before the
-  // threads start.  Returns how many rows that were.
-  [[nodiscard]] Result<int> load_and_recover();
+  // Reads what earlier runs left: settles what the spool knows, and puts every other row that was
+  // `sending` in doubt.  Before the threads start.  The spool may be null, and must outlive this.
+  struct Recovered {
+    int settled = 0;   // from the spool
+    int in_doubt = 0;  // or held, those whose calls were out at three faults of the program
+  };
+  [[nodiscard]] Result<Recovered> load_and_recover(OutcomeSpool* spool, bool after_fault);
 
   // Returns the message's ticket: once committed() has reached it, its effect is durable.
   std::uint64_t push(LedgerMessage message);
@@ -55,7 +61,7 @@ class LedgerWriter {
     return Nanos{slowest_commit_.load(std::memory_order_relaxed)};
   }
   [[nodiscard]] std::size_t queued() const;
-  // Everything that was pushed is durable.
+  // Everything that was pushed is durable; once the ledger has failed, in the spool.
   [[nodiscard]] bool idle() const;
 
   // One group.  Returns when the next is due; push() may wake the thread sooner.
@@ -67,6 +73,9 @@ class LedgerWriter {
  private:
   [[nodiscard]] std::vector<LedgerMessage> take_group();
   [[nodiscard]] Result<void> write_group(std::vector<LedgerMessage>& group);
+  [[nodiscard]] Result<int> settle_spooled();
+  // After a failure: what the group knows of calls, and nothing else.
+  void spool(std::vector<LedgerMessage>& group);
   void publish_group();
 
   [[nodiscard]] Result<void> apply(PlanPage& page);
@@ -95,6 +104,7 @@ class LedgerWriter {
   EventLog events_;
   JobBook jobs_;
   IssuanceLedger ledger_;
+  OutcomeSpool* spool_ = nullptr;
 
   // Of the group being written.
   WallTime now_;
@@ -112,6 +122,7 @@ class LedgerWriter {
   std::vector<CommandAnswer> answered_;  // guarded by mutex_
   std::uint64_t taken_ = 0;              // ledger thread: ticket of the last message taken
   std::atomic<std::uint64_t> committed_{0};
+  std::atomic<std::uint64_t> spooled_{0};  // counts once the ledger has failed
   std::atomic<std::uint64_t> commits_{0};
   std::atomic<std::int64_t> slowest_commit_{0};
 };

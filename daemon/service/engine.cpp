@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/failpoint.hpp"
 #include "common/text.hpp"
 #include "daemon/service/call_form.hpp"
 #include "daemon/service/call_signature.hpp"
@@ -83,8 +84,9 @@ Instant Engine::run_once(Instant now) {
     next_publish_ = now + kPublish;
     publish_view(now);
   }
-  drained_.store(draining_.load() && in_flight_ == 0 && ready_.depth() == 0,
-                 std::memory_order_release);
+  // Without a ledger nothing comes any more, and room that was taken is not given back.
+  const bool nothing_ready = !health_.store_ok() || ready_.depth() == 0;
+  drained_.store(draining_.load() && in_flight_ == 0 && nothing_ready, std::memory_order_release);
   return next_due(now);
 }
 
@@ -150,6 +152,7 @@ std::uint64_t Engine::keep(Call call) {
 void Engine::settle_ended(Instant now) {
   ended_.clear();
   downstream_.take_ended(ended_);
+  if (!ended_.empty()) reach_failpoint("reply-read");
   for (const wire::HttpEnd& end : ended_) {
     VOUCH_ASSERT(end.tag < calls_.size() && calls_[end.tag].used);
     Call call = std::move(calls_[end.tag]);

@@ -94,6 +94,8 @@ CREATE TABLE issuance (
   asked              INTEGER NOT NULL DEFAULT 0,  -- queries in a row that told nothing
   missing_ms         INTEGER,                 -- when a query first found no such call, settled
   known              INTEGER NOT NULL DEFAULT 0,  -- 1: a query was told that the call is known
+  faults             INTEGER NOT NULL DEFAULT 0,  -- starts after a fault that found it `sending`,
+                                              -- since a call of it last ended
   next_at_ms         INTEGER,
   last_event         INTEGER,
   PRIMARY KEY (campaign, recipient_key, occurrence, item),

@@ -59,7 +59,11 @@ resend_test() { # FAULT [IN_FLIGHT]
   assert_contains "$(cat "$PLACE/vouchd.log")" "full"
   judge --open
 
+  # What the calls that were out came to was kept aside: nothing of it is in doubt.
   start_vouchd --retry-first 50ms
+  run -0 jq -c 'select(.msg == "started") | [.in_doubt_after_stop, .settled_from_spool > 0]' \
+    "$PLACE/vouchd.log"
+  assert_equal '[0,true]' "${lines[1]}"
   run -0 vouchctl job wait shop-1 --timeout 60s
   assert_equal 3000 "$(ledger 'SELECT count(*) FROM issuance WHERE state = 5')"
   judge

@@ -76,7 +76,8 @@ Result<void> World::try_life() {
   VOUCH_TRY(store::Database for_audit, data::open_ledger_reader(kLedgerPath, vfs.name()));
   audit_ = std::make_unique<Audit>(std::move(for_audit));
   check_survivors();
-  VOUCH_TRY(const int recovered, life_->writer.load_and_recover());
+  VOUCH_TRY(const auto rows, life_->writer.load_and_recover(nullptr, false));
+  const int recovered = rows.in_doubt;
   if (recovered > doubtful_max_) {
     wrong(std::to_string(recovered) + " rows in doubt after a stop with at most " +
           std::to_string(doubtful_max_) + " out or ready");

@@ -404,8 +404,8 @@ TEST_CASE("issuance_ledger: after a stop every row that was sending is in doubt,
   world.plan(sample_page({10}));
   world.clock.advance(10s);
 
-  CHECK(world.step([&] { return world.ledger.recover(1, world.now()); }) == 6);
-  CHECK(world.step([&] { return world.ledger.recover(1, world.now()); }) == 0);
+  CHECK(world.step([&] { return world.ledger.recover(1, false, world.now()); }) == 6);
+  CHECK(world.step([&] { return world.ledger.recover(1, false, world.now()); }) == 0);
   for (const Intent& intent : {fresh[0], fresh[1], resent, doubted, single[0]}) {
     const auto row = world.row_of(intent);
     CHECK(row->state == S::in_doubt);
@@ -434,7 +434,7 @@ TEST_CASE("issuance_ledger: recovery reaches every row of every range, in pages"
   for (Intent& intent : other_range.intents) intent.range = 2;
   world.plan(std::move(other_range));
   world.plan(sample_page({2'600}));  // a later page of the first range
-  CHECK(world.step([&] { return world.ledger.recover(1, world.now()); }) == 2'503);
+  CHECK(world.step([&] { return world.ledger.recover(1, false, world.now()); }) == 2'503);
   CHECK(world.count(kFresh) == 0);
 }
 

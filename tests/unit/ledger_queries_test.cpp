@@ -141,7 +141,7 @@ TEST_CASE("issuance_ledger: after a stop a call may have begun until then, and q
   REQUIRE(world.step([&] { return world.ledger.ask(query); }));
   const WallTime born = world.now();
   world.clock.advance(10s);
-  CHECK(world.step([&] { return world.ledger.recover(1, world.now()); }) == 1);
+  CHECK(world.step([&] { return world.ledger.recover(1, false, world.now()); }) == 1);
   CHECK(world.state_of(out) == S::in_doubt);
   CHECK(world.row_of(out)->doubt_ms == to_ms(born));
   CHECK(world.row_of(out)->intent_ms == to_ms(world.now()));

@@ -21,22 +21,27 @@ inline constexpr std::string_view kFirstJobState = "SELECT state FROM job WHERE 
 
 // The writer and what stands around it, from a start to a stop.
 struct WriterLife {
-  WriterLife(const std::string& path, const std::string& vfs, const Clock& clock, Random& random)
+  WriterLife(const std::string& path, const std::string& vfs, const std::string& spool_path,
+             bool after_fault, const Clock& clock, Random& random)
       : database{data::open_ledger(path, clock.wall_now(), random, vfs).value()},
         durable{data::open_ledger_reader(path, vfs).value()},
+        spool{data::OutcomeSpool::open(spool_path).value()},
         writer{database, ready, health, clock} {
     // What a sync is for is tested on crash_vfs; real ones only cost time here.
     if (vfs.empty()) REQUIRE(database.exec("PRAGMA synchronous = OFF"));
-    auto recovery = writer.load_and_recover();
+    auto recovery = writer.load_and_recover(&spool, after_fault);
     REQUIRE(recovery);
-    recovered = *recovery;
+    recovered = recovery->in_doubt;
+    settled = recovery->settled;
   }
   store::Database database;
   store::Database durable;  // a reader: what has been committed
   data::Health health;
   data::ReadyQueue ready{[] {}};
+  data::OutcomeSpool spool;
   data::LedgerWriter writer;
   int recovered = 0;
+  int settled = 0;
 };
 
 struct WriterWorld {
@@ -49,9 +54,10 @@ struct WriterWorld {
   SeededRandom random{1};
   std::unique_ptr<WriterLife> life;
 
-  void restart() {
+  void restart(bool after_fault = false) {
     life.reset();
-    life = std::make_unique<WriterLife>(path_, vfs_, clock, random);
+    life = std::make_unique<WriterLife>(path_, vfs_, folder / "outcomes.spool", after_fault, clock,
+                                        random);
   }
   data::LedgerWriter& writer() { return life->writer; }
   Instant run() { return writer().run_once(clock.now()); }

@@ -60,14 +60,16 @@ struct Life {
       : clock{manual},
         database{data::open_ledger(path, clock.wall_now(), random).value()},
         reader{data::open_ledger_reader(path).value()},
+        spool{data::OutcomeSpool::open(path + ".spool").value()},
         writer{database, ready, health, clock} {
-    REQUIRE(writer.load_and_recover());
+    REQUIRE(writer.load_and_recover(&spool, false));
   }
   const ManualClock& clock;
   store::Database database;
   data::LedgerReader reader;
   data::ReadyQueue ready{[] {}};
   data::Health health;
+  data::OutcomeSpool spool;
   data::LedgerWriter writer;
 
   void write(data::LedgerMessage message) {
@@ -134,6 +136,7 @@ void run_job(Life& life) {
   const auto rows = life.start({1, 2, 3, 4, 5, 6});
   life.start({1, 7});  // a repeat among them: the second look
   life.end(rows[0], E::confirm);
+  REQUIRE(life.spool.append({sample_end(rows[0], E::confirm, life.clock.wall_now())}));
   life.end(rows[1], E::defer);
   life.end(rows[2], E::lose);
   life.end(rows[3], E::decline);
@@ -224,7 +227,10 @@ const Path kPaths[] = {
      {"SEARCH issuance USING INDEX issuance_due (job=? AND next_at_ms=?)"}},
     {"recipient_key BETWEEN planned_from AND planned_to",
      {"SEARCH issuance USING PRIMARY KEY (campaign=? AND recipient_key>? AND recipient_key<?)"}},
-    {"UPDATE issuance SET state = 3", {"SEARCH issuance " + kWholeKey}},
+    {"UPDATE issuance SET state = ?7, last_event", {"SEARCH issuance " + kWholeKey}},
+    {"SELECT issuance.state, event.at_ms",
+     {"SEARCH issuance " + kWholeKey,
+      "SEARCH event USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN"}},
     {"UPDATE issuance SET next_at_ms = ?1", {"SEARCH issuance " + kWholeKey}},
     {"UPDATE issuance SET state = ?1, last_event = ?2, doubt_ms", {"SEARCH issuance " + kWholeKey}},
     {"UPDATE issuance SET next_at_ms = :now_ms",
