@@ -12,31 +12,6 @@ teardown() {
   stop_all
 }
 
-# make_contract ROWS CONTRACT [OPTIONS...]: as make_shop, with that contract.
-make_contract() {
-  local rows=$1 contract=$2
-  shift 2
-  printf '[{"status": 404, "pointer": "/code", "value": "NOT_FOUND", "outcome": "not_found"}]\n' \
-    >"$PLACE/query.json"
-  vouchctl -q init
-  vouchctl -q downstream create coupons --kind coupon --contract "$contract" --allow-http \
-    --url "$SANDBOX_URL/coupons" --timeout 500ms --limit 1000/s \
-    --outcomes "$REPOSITORY/examples/outcomes-sandbox.json" "$@"
-  vouchctl -q client create shop --lane internal
-  vouchctl -q campaign create "$REPOSITORY/tests/bench/campaign.json"
-  make-recipients --rows "$rows" >"$PLACE/partner.csv"
-}
-make_query() { # ROWS [OPTIONS...]
-  make_contract "$1" "${CONTRACT:-query}" --settle-time 1s --query-outcomes "$PLACE/query.json" \
-    --query-url "$SANDBOX_URL/coupons/{request_id}" "${@:2}"
-}
-issued() { ledger 'SELECT count(*) FROM issuance WHERE state = 5'; }
-asked() { ledger 'SELECT count(*) FROM event WHERE kind = 9'; }
-no_doubt_is_called_again() {
-  assert_equal 0 "$(ledger 'SELECT count(*) FROM event AS e JOIN event AS before
-    ON before.seq = e.prev_seq WHERE e.from_state = 1 AND before.to_state = 3')"
-}
-
 # bats test_tags=short
 @test "query: lost answers are asked about, and each recipient has one voucher" {
   start_sandbox --keys-max 0
@@ -98,7 +73,6 @@ no_doubt_is_called_again() {
   no_doubt_is_called_again
   judge
 }
-has_issued() { (($(issued) >= $1)); }
 
 @test "key with a query: asked first, then called again under its key" {
   start_sandbox

@@ -12,8 +12,6 @@ teardown() {
   stop_all
 }
 
-has_issued() { (($(ledger 'SELECT count(*) FROM issuance WHERE state = 5') >= $1)); }
-
 # Half of shop-1 is drained, kept as a backup, then the rest of it and a job shop-2 of which the
 # backup knows nothing.
 grow_older() {

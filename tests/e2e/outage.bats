@@ -29,8 +29,6 @@ outage_test() {
   judge
 }
 
-has_issued() { (($(ledger 'SELECT count(*) FROM issuance WHERE state = 5') >= $1)); }
-
 # Long enough for many rounds of the breaker: until so many attempts have failed.
 has_suffered() { (($(ledger 'SELECT count(*) FROM event WHERE kind = 1 AND outcome <> 0') >= $1)); }
 
