@@ -180,7 +180,8 @@ release_stages() {
   VOUCH_SIM_SEEDS=$seeds
   ! wanted simulation || ctest_stage simulation release -L simulation
   ! wanted e2e || bats_stage e2e release
-  ! wanted campaigns || campaign_stage release tests/campaigns/kill.sh examples/quickstart.sh
+  ! wanted campaigns || campaign_stage release tests/campaigns/{kill,silent}.sh \
+    examples/quickstart.sh
 }
 
 # Only what has threads is worth the price of the thread sanitizer; the simulation has one.

@@ -25,6 +25,10 @@ if [[ ! "$rows" =~ ^[1-9][0-9]*$ ]]; then
   exit 2
 fi
 readonly in_flight sandbox submission
+# A little of everything; a campaign may choose other faults, and a shorter limit of a call.
+faults=(--fault lost=0.2% --fault error=0.5% --fault closed=0.2% --fault reset=0.2%
+  --fault throttled=0.2% --refusals 0.5%)
+timeout=1s
 place=$(mktemp -d "${TMPDIR:-/tmp}/vouch-campaign-XXXXXX")
 readonly place
 export PATH=$bin:$PATH VOUCH_STORE=$place/store
@@ -49,17 +53,15 @@ await() { # SECONDS COMMAND...: until it succeeds
   done
 }
 
-# prepare RATE [FAULT...]: the services, and a job at so many calls a second to each.
+# prepare RATE [FAULT...]: the services, at $url, and a job at so many calls a second to each.
 prepare() {
   local rate=$1
   shift
   vouch-sandbox --port 0 --port-file "$place/port" --journal-dir "$place/journal" \
-    --latency median=8ms,p99=80ms --fault lost=0.2% --fault error=0.5% --fault closed=0.2% \
-    --fault reset=0.2% --fault throttled=0.2% --refusals 0.5% "${sandbox[@]}" "$@" \
+    --latency median=8ms,p99=80ms "${faults[@]}" "${sandbox[@]}" "$@" \
     >"$place/sandbox.log" 2>&1 &
   sandbox_pid=$!
   await 10 test -s "$place/port"
-  local url
   url=http://127.0.0.1:$(<"$place/port")
   vouchctl -q init
   printf '[{"status": 404, "pointer": "/code", "value": "NOT_FOUND", "outcome": "not_found"}]\n' \
@@ -70,8 +72,8 @@ prepare() {
     [[ "$contract" != query ]] || ask=(--query-url "$url/${kind}s/{request_id}"
       --query-outcomes "$place/query.json")
     vouchctl -q downstream create "${kind}s" --kind $kind "${definition[@]}" "${ask[@]}" \
-      --url "$url/${kind}s" --allow-http --timeout 1s --in-flight $in_flight --limit "$rate/s" \
-      --outcomes examples/outcomes-sandbox.json
+      --url "$url/${kind}s" --allow-http --timeout "$timeout" --in-flight $in_flight \
+      --limit "$rate/s" --outcomes examples/outcomes-sandbox.json
   done
   vouchctl -q client create shop --lane internal
   vouchctl -q campaign create examples/campaigns/spring.json
