@@ -44,6 +44,7 @@ struct HttpClient::State final : ConnectionUser {
       : clock{the_clock}, calls_max{settings.calls_max}, trust{make_trust(settings.authorities)} {}
 
   const Clock& clock;
+  std::function<std::string(std::uint64_t)> guard;
   int calls_max;
   asio::ssl::context trust;
   // Before what its handlers refer to goes, the loop is emptied: see the destructor.
@@ -167,6 +168,11 @@ void HttpClient::State::send(Exchange& exchange) {
     return finish(exchange, Transport::refused,
                   "peer address " + connection.peer_address() + " is not allowed");
   }
+  if (guard) {
+    if (std::string why = guard(call.tag); !why.empty()) {
+      return finish(exchange, Transport::refused, std::move(why));
+    }
+  }
   exchange.parser.begin(exchange.end);
   ++exchange.end.sends;
   VOUCH_ASSERT(exchange.end.sends == 1);
@@ -279,6 +285,10 @@ void HttpClient::State::look_at_limits(Instant now) {
 HttpClient::HttpClient(const Clock& clock, HttpSettings settings)
     : state_{std::make_unique<State>(clock, settings)} {}
 HttpClient::~HttpClient() = default;
+
+void HttpClient::set_guard(std::function<std::string(std::uint64_t)> guard) {
+  state_->guard = std::move(guard);
+}
 
 void HttpClient::start(HttpCall call) {
   state_->start(std::move(call));

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -69,6 +70,11 @@ class HttpClient {
   ~HttpClient();
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
+
+  // Asked with a call's tag as the last thing before its first byte: what it says is why the call
+  // must not leave.  It ends as `refused` then, with sends 0.  Called on the thread of start, step
+  // and wait; before the first start.
+  void set_guard(std::function<std::string(std::uint64_t tag)> guard);
 
   // Requires in_flight() < calls_max.  Bytes may leave at once, or at a later step or wait.
   void start(HttpCall call);

@@ -377,3 +377,45 @@ TEST_CASE("http_client: it goes with calls in all their states, and leaves no fi
   }
   CHECK(open_files() == before);
 }
+
+TEST_CASE("http_client: the guard is asked last, and what it stops has not left") {
+  int requests = 0;
+  ScriptedServer server{[&](Peer& peer) {
+    while (!peer.request().empty()) {
+      ++requests;
+      peer.send(reply("hi"));
+    }
+  }};
+  ClientWorld world;
+  std::vector<std::uint64_t> asked;
+  std::string says;
+  world.client.set_guard([&](std::uint64_t tag) {
+    asked.push_back(tag);
+    return says;
+  });
+  HttpCall call = world.call(server.url());
+  call.tag = 7;
+  CHECK(world.run(call).sends == 1);
+  CHECK(asked == std::vector<std::uint64_t>{7});
+
+  // Over a connection that is open, and over one that has to be made first.
+  says = "too late";
+  for (const bool fresh : {false, true}) {
+    CAPTURE(fresh);
+    call.fresh_connection = fresh;
+    const HttpEnd end = world.run(call);
+    CHECK(end.transport == Transport::refused);
+    CHECK(end.sends == 0);
+    CHECK(end.detail == "too late");
+    CHECK(end.tag == 7);
+  }
+  CHECK(asked.size() == 3);
+
+  // By then the answer may be another one: it is asked when the connection stands, not before.
+  says.clear();
+  HttpCall slow = world.fresh(server.url());
+  world.client.start(slow);
+  says = "meanwhile";
+  CHECK(world.end().sends == 0);
+  CHECK(requests == 1);
+}
