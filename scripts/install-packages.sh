@@ -14,12 +14,14 @@ set -euo pipefail
 # To build: compiler, tools, libraries.  To try it out: curl, jq, sqlite3, python3, tzdata.
 build_packages=(
   ca-certificates ccache cmake g++ git ninja-build pkg-config
-  libboost1.81-dev libcli11-dev libexpected-dev libhowardhinnant-date-dev
+  libboost1.81-dev libcli11-dev libexpected-dev libhiredis-dev libhowardhinnant-date-dev
   libspdlog-dev libsqlite3-dev libssl-dev libutf8proc-dev nlohmann-json3-dev zlib1g-dev
   curl jq procps python3 sqlite3 tzdata
 )
+# redis-server as a plain program on a socket of a test's own, never as a service.
 test_packages=(
-  bats clang-format-14 clang-tidy-14 doctest-dev mandoc python3-jsonschema shellcheck strace
+  bats clang-format-14 clang-tidy-14 doctest-dev mandoc python3-jsonschema redis-server
+  shellcheck strace
 )
 # nginx as a plain program on a port of the benchmark's own, never as a service.
 bench_packages=(nginx-light wrk)
@@ -84,6 +86,13 @@ apt() {
   return 1
 }
 
+# disable_service PACKAGE UNIT: what was just installed does not start at the next boot either.
+disable_service() {
+  [[ " ${missing[*]} " == *" $1 "* && -d /run/systemd/system ]] || return 0
+  "${as_root[@]}" systemctl disable --now "$2" >/dev/null 2>&1 ||
+    say "$2 could not be disabled; it is not needed: systemctl disable $2"
+}
+
 install_missing() {
   command -v apt-get >/dev/null ||
     fail "there is no apt-get here, and packages are missing: ${missing[*]}" \
@@ -97,10 +106,8 @@ install_missing() {
     fail "apt-get install failed" \
       "if it wants to remove a package (libboost1.74-dev stands in the way of \
 libboost1.81-dev), remove that one by hand; else see its words above"
-  if [[ " ${missing[*]} " == *" nginx-light "* ]] && [[ -d /run/systemd/system ]]; then
-    "${as_root[@]}" systemctl disable --now nginx.service >/dev/null 2>&1 ||
-      say "nginx.service could not be disabled; it is not needed: systemctl disable nginx"
-  fi
+  disable_service nginx-light nginx.service
+  disable_service redis-server redis-server.service
   allow_services
   say "done"
 }
