@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "cli/downstream_condition.hpp"
+#include "cli/lock_service.hpp"
 #include "cli/session.hpp"
 #include "cli/stop_file.hpp"
 #include "common/files.hpp"
@@ -300,6 +301,11 @@ void check_ledger(Session& session, bool deep, Findings& out) {
         bytes_text(bytes) + ", not read through; `vouchctl store check` does");
   }
   check_balance(**ledger, out);
+  const auto locks = lock_service_of(*ledger, session.daemon(session.instance()));
+  if (!locks) return add(out, "locks", locks.error());
+  if (!*locks) return;
+  add(out, "locks", (*locks)->is_up ? Level::ok : Level::warn, words_of(*locks),
+      (*locks)->is_up ? "" : "bring that Redis back; no job waits for it meanwhile");
 }
 
 void check_lists(Session& session, Findings& out) {

@@ -8,6 +8,7 @@
 #include "cli/issuance_words.hpp"
 #include "cli/job_blocks.hpp"
 #include "cli/job_verdict.hpp"
+#include "cli/lock_service.hpp"
 #include "common/json.hpp"
 #include "common/text.hpp"
 
@@ -310,6 +311,7 @@ Result<int> explain_issuance(Session& session, const ShowOptions& options) {
   VOUCH_TRY(const auto history, book.ledger().history(view.row, kHistoryMax));
   VOUCH_TRY(const IssuanceFacts facts, facts_of(session, book, view));
   const Explanation words = explain(view.row, history, facts, session.now());
+  VOUCH_TRY(const auto locks, lock_service_of(&book.ledger(), session.daemon(session.instance())));
   VOUCH_CHECK(session.out().show({{"id", "Issuance", view.id()},
                                   {"state", "State", name_of(view.row.state)},
                                   {"recipient", "Recipient", view.recipient},
@@ -317,6 +319,7 @@ Result<int> explain_issuance(Session& session, const ShowOptions& options) {
                                   {"why", "Why", words.why},
                                   {"tried", "What was tried", words.tried},
                                   {"next", "What comes next", words.next},
+                                  {"locks", "Locks", words_of(locks)},
                                   {"advice", "What you can do", words.advice}}));
   return 0;
 }

@@ -5,6 +5,7 @@
 #include "cli/job_commands.hpp"
 #include "cli/job_outlook.hpp"
 #include "cli/job_verdict.hpp"
+#include "cli/lock_service.hpp"
 #include "common/json.hpp"
 #include "common/text.hpp"
 
@@ -151,6 +152,8 @@ Result<int> show(Session& session, const std::string& name) {
   Output& out = session.out();
   const Obstacle why = why_of(view);
   const std::vector<std::string> blocks = words_of(view.blocks);
+  VOUCH_TRY(store::LedgerView * ledger, board.ledger(view.row.instance));
+  VOUCH_TRY(const auto locks, lock_service_of(ledger, view.daemon));
   Record record;
   for (Field& field : summary_of(view)) {
     const bool kept = field.key == "id" || field.key == "submit_key" || field.key == "state" ||
@@ -170,6 +173,7 @@ Result<int> show(Session& session, const std::string& name) {
   record.push_back({"instance", "Instance", view.row.instance});
   record.push_back({"daemon", "vouchd", daemon_value(view)});
   record.push_back({"daemon_seen_at", "vouchd seen", Value{view.daemon.seen}});
+  record.push_back({"locks", "Locks", words_of(locks)});
   record.push_back({"for_date", "For date", view.row.options.for_date});
   record.push_back({"pilot", "Pilot", Value{view.row.options.pilot}});
   add_counts(view, record);

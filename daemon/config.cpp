@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "common/environment.hpp"
+#include "common/files.hpp"
 #include "common/text.hpp"
 #include "common/wire/http_client.hpp"
 
@@ -14,6 +15,7 @@ namespace {
 
 constexpr const char* kSystemFile = "/etc/vouch/vouchd.conf";
 constexpr std::string_view kUnknownKey = "INI was not able to parse ";  // as CLI11 2.1 puts it
+constexpr std::size_t kPasswordBytesMax = 4096;
 constexpr const char* kFooter = R"(Examples:
   vouchd --store /var/lib/vouch
   vouchd --config ./vouchd.conf --check-config
@@ -58,6 +60,34 @@ CLI::Option* add_duration(CLI::App& app, const std::string& name, Millis& target
       ->group("Pace and patience");
 }
 
+void add_redis(CLI::App& app, Config& config) {
+  app.add_option_function<std::string>(
+         "--redis",
+         [&config](const std::string& text) {
+           auto address = wire::parse_redis_address(text);
+           if (!address) {
+             throw CLI::ValidationError("--redis",
+                                        address.error().message + "; " + address.error().hint);
+           }
+           config.redis = std::move(*address);
+         },
+         "Redis that holds the locks: redis://HOST:PORT/DB, unix:/PATH or "
+         "sentinel://HOST:PORT,.../MASTER")
+      ->type_name("ADDRESS");
+  app.add_option_function<std::string>(
+         "--redis-password-file",
+         [&config](const std::string& path) {
+           auto text = read_file(path, kPasswordBytesMax);
+           if (!text) throw CLI::ValidationError("--redis-password-file", text.error().message);
+           config.redis_password = trim_blanks(*text);
+           if (config.redis_password.empty()) {
+             throw CLI::ValidationError("--redis-password-file", path + " is empty");
+           }
+         },
+         "File with the password of Redis")
+      ->type_name("FILE");
+}
+
 void add_options(CLI::App& app, Config& config) {
   app.add_option("--store", config.store, "Folder of the store")
       ->check(CLI::Validator(
@@ -88,6 +118,7 @@ void add_options(CLI::App& app, Config& config) {
          "File of certificates, in PEM, of authorities that downstreams may have theirs from "
          "besides the system's")
       ->type_name("FILE");
+  add_redis(app, config);
   app.add_option("--notify-command", config.notify_command,
                  "Program that is run with one JSON object on its standard input when a person "
                  "should know")
@@ -131,6 +162,10 @@ void add_tuning(CLI::App& app, Config& config) {
                "Distance of the first calls after a rest");
   add_duration(app, "--setup-probe", config.intake.setup_probe,
                "Distance of probes of a job that is paused for setup");
+  add_duration(app, "--lock-life", config.engine.lock.life_min,
+               "Shortest life of a lock that is not renewed");
+  add_duration(app, "--lock-margin", config.engine.lock.margin,
+               "How much longer than its timeout a call may take, all in all");
   add_duration(app, "--query-apart", retry.query_apart,
                "Distance of the two answers \"not found\" that are believed");
   app.add_option("--attempts-max", retry.attempts_max,
@@ -155,6 +190,8 @@ constexpr Variable kVariables[] = {
     {"VOUCH_ANCHOR_FILE", "--anchor-file"},
     {"VOUCH_DOWNSTREAM_AUTHORITIES", "--downstream-authorities"},
     {"VOUCH_NOTIFY_COMMAND", "--notify-command"},
+    {"VOUCH_REDIS", "--redis"},
+    {"VOUCH_REDIS_PASSWORD_FILE", "--redis-password-file"},
     {"VOUCH_LOG_FORMAT", "--log-format"},
     {"VOUCH_LOG_LEVEL", "--log-level"},
 };

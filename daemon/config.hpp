@@ -4,11 +4,13 @@
 // Threads: main.   Errors: usage, naming the unknown key and its neighbour, or the bad value.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "common/clock.hpp"
 #include "common/log.hpp"
 #include "common/result.hpp"
+#include "common/wire/redis_address.hpp"
 #include "daemon/service/engine.hpp"
 #include "daemon/strategy/intake.hpp"
 
@@ -22,6 +24,8 @@ struct Config {
   std::string anchor_file;                      // empty: beside the control store
   std::string downstream_authorities;           // PEM text, to be trusted besides the system's
   std::string notify_command;
+  std::optional<wire::RedisAddress> redis;  // nothing: locks in this process alone
+  std::string redis_password;
   log::Format log_format = log::Format::automatic;
   std::string log_level = "info";
   bool accept_older_ledger = false;

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
 
 #include "common/files.hpp"
@@ -19,11 +20,33 @@ namespace {
 
 // The threads that drain give way to those that answer people.
 constexpr int kDrainNice = 5;
+// Of one exchange with Redis.
+constexpr Millis kRedisLimit{1'000};
 
 strategy::Intake::OpenList list_opener(const store::StorePaths& paths) {
   return [paths](const std::string& digest) {
     return store::SealedList::open(paths.list_file(digest));
   };
+}
+
+std::unique_ptr<wire::RedisConnection> make_redis_connection(const Clock& clock,
+                                                             const Config& config) {
+  if (!config.redis) return nullptr;
+  return std::make_unique<wire::RedisConnection>(clock, *config.redis, config.redis_password,
+                                                 kRedisLimit);
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "?";
+}
+
+strategy::IntakeSettings intake_settings(const Config& config, std::int64_t first_epoch) {
+  strategy::IntakeSettings settings = config.intake;
+  settings.leases.lock = config.engine.lock;
+  settings.leases.owner = config.instance;
+  settings.leases.first_epoch = first_epoch;
+  return settings;
 }
 
 Result<void> make_ledger_folder(const std::string& folder) {
@@ -92,6 +115,7 @@ Result<std::unique_ptr<Daemon>> Daemon::open(const Config& config, const Clock& 
   const std::string path = paths.ledger_db(config.instance);
   VOUCH_TRY(store::Database ledger, data::open_ledger(path, clock.wall_now(), random));
   VOUCH_TRY(std::string id, data::ledger_id(ledger));
+  VOUCH_TRY(const std::int64_t first_epoch, data::first_epoch(ledger));
   VOUCH_TRY(store::Database for_intake, data::open_ledger_reader(path));
   VOUCH_TRY(store::Database for_control, data::open_ledger_reader(path));
   data::LedgerReader reader{std::move(for_control)};
@@ -114,7 +138,7 @@ Result<std::unique_ptr<Daemon>> Daemon::open(const Config& config, const Clock& 
       new Daemon(config, clock, random,
                  Opened{std::move(lock), std::move(fault_mark), std::move(spool), std::move(ledger),
                         data::LedgerReader{std::move(for_intake)}, std::move(reader),
-                        std::move(control), id})};
+                        std::move(control), id, first_epoch})};
   VOUCH_CHECK(daemon->begin(config));
   if (is_older) VOUCH_CHECK(daemon->control_->resubmit_lost_jobs());
   return daemon;
@@ -130,6 +154,8 @@ Daemon::Daemon(const Config& config, const Clock& clock, Random& random, Opened 
       downstream_{
           clock,
           {.calls_max = config.engine.calls_max, .authorities = config.downstream_authorities}},
+      redis_connection_{make_redis_connection(clock, config)},
+      redis_{make_redis(config, opened.ledger_id)},
       ready_{[this] { downstream_.wake(); }},
       writer_{ledger_file_, ready_, health_, clock},
       engine_{downstream_, ready_, writer_, board_, health_, clock, random, config.engine},
@@ -139,8 +165,9 @@ Daemon::Daemon(const Config& config, const Clock& clock, Random& random, Opened 
               board_,
               health_,
               clock,
+              coordination(),
               list_opener(paths_),
-              config.intake},
+              intake_settings(config, opened.first_epoch)},
       notifier_{config.notify_command, clock},
       control_{std::make_unique<Control>(
           std::move(opened.control), std::move(opened.control_reader), paths_, config.instance,
@@ -154,8 +181,11 @@ Daemon::~Daemon() {
   downstream_.wake();
   writer_.wake();
   intake_.wake();
+  if (redis_) redis_->wake();
   http_.stop();
   for (std::thread& thread : threads_) thread.join();
+  // What is still out keeps its lock until that runs out.
+  if (redis_ && drained()) redis_->release_all();
   // After the last commit, so that the anchor is as far as the ledger.
   if (!threads_.empty() && health_.store_ok()) control_->end();
 }
@@ -166,6 +196,7 @@ Result<void> Daemon::begin(const Config& config) {
   VOUCH_CHECK(fault_mark_.clear());
   fault_mark_.watch();
   VOUCH_CHECK(control_->begin());
+  if (!redis_) writer_.push(data::CoordinationTurned{});
   return listen(config);
 }
 
@@ -194,6 +225,7 @@ void Daemon::start() {
   run_thread("vouch-writer", kDrainNice, &Daemon::run_writer);
   run_thread("vouch-engine", kDrainNice, &Daemon::run_engine);
   run_thread("vouch-intake", kDrainNice, &Daemon::run_intake);
+  if (redis_) run_thread("vouch-redis", 0, &Daemon::run_redis);
   run_thread("vouch-control", 0, &Daemon::run_control);
   if (listens_) run_thread("vouch-http", 0, &Daemon::run_http);
   ready_to_serve_ = true;
@@ -260,6 +292,43 @@ void Daemon::run_control() {
   }
 }
 
+void Daemon::run_redis() {
+  while (!stop_) redis_->wait_until(redis_->run_once(clock_.now()));
+}
+
+service::Coordination& Daemon::coordination() {
+  if (redis_) return *redis_;
+  return in_process_;
+}
+
+std::unique_ptr<service::RedisCoordination> Daemon::make_redis(const Config& config,
+                                                               const std::string& ledger_id) {
+  if (!config.redis) return nullptr;
+  return std::make_unique<service::RedisCoordination>(
+      clock_,
+      service::RedisSettings{.where = config.redis->text(),
+                             .prefix = "vouch:" + ledger_id + ":",
+                             .place = lock_.place(),
+                             .name = config.instance + " on " + host_name()},
+      [this](const auto& commands, bool anew) {
+        return redis_connection_->exchange(commands, anew);
+      },
+      service::RedisCoordination::Reports{
+          .on_change = [this] { intake_.wake(); },
+          .on_turn = [this](bool is_up, const std::string& why) { redis_turned(is_up, why); }});
+}
+
+void Daemon::redis_turned(bool is_up, const std::string& why) {
+  const std::string where = redis_->view().where;
+  if (is_up) {
+    log::info("Redis is " + why, {{"redis", where}});
+  } else {
+    log::warn("Redis is lost; going on by the ledger's lock file",
+              {{"redis", where}, {"why", why}});
+  }
+  writer_.push(data::CoordinationTurned{.where = where, .is_up = is_up, .why = why});
+}
+
 void Daemon::run_http() {
   http_.run();
 }
@@ -301,6 +370,8 @@ access::HttpResponse Daemon::answer(const access::HttpRequest& request) {
     std::string text = why.empty() ? "ready\n" : "not ready: " + why + "\n";
     if (request.query.find("verbose") != std::string_view::npos) {
       text += std::string{"store "} + (health_.store_ok() ? "ok" : "failed") + "\n";
+      const service::CoordinationView locks = coordination().view();
+      text += "locks in " + locks.where + (locks.is_up ? "" : " lost: " + locks.problem) + "\n";
       for (const service::LaneView& lane : engine_.view()) {
         text += "downstream " + lane.name + " breaker " + std::string{name_of(lane.breaker)} + "\n";
       }
@@ -312,6 +383,7 @@ access::HttpResponse Daemon::answer(const access::HttpRequest& request) {
   }
   if (request.path == "/metrics") {
     const access::Gauges gauges{.lanes = engine_.view(),
+                                .coordination = coordination().view(),
                                 .commits = writer_.commits(),
                                 .slowest_commit = writer_.slowest_commit(),
                                 .writer_queue = writer_.queued(),

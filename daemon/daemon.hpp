@@ -23,6 +23,7 @@
 #include "daemon/data/ledger_file.hpp"
 #include "daemon/data/outcome_spool.hpp"
 #include "daemon/fault_mark.hpp"
+#include "daemon/service/redis_coordination.hpp"
 
 namespace vouch::daemon {
 
@@ -60,6 +61,7 @@ class Daemon {
     data::LedgerReader control_reader;
     store::ControlStore control;
     std::string ledger_id;
+    std::int64_t first_epoch = 0;
   };
   Daemon(const Config& config, const Clock& clock, Random& random, Opened opened);
   [[nodiscard]] Result<void> begin(const Config& config);
@@ -73,6 +75,11 @@ class Daemon {
   void run_intake();
   void run_control();
   void run_http();
+  void run_redis();
+  [[nodiscard]] std::unique_ptr<service::RedisCoordination> make_redis(
+      const Config& config, const std::string& ledger_id);
+  void redis_turned(bool is_up, const std::string& why);
+  [[nodiscard]] service::Coordination& coordination();
 
   const Clock& clock_;
   store::StorePaths paths_;
@@ -83,6 +90,9 @@ class Daemon {
   data::Health health_;
   data::SnapshotBoard board_;
   service::HttpDownstream downstream_;
+  std::unique_ptr<wire::RedisConnection> redis_connection_;
+  std::unique_ptr<service::RedisCoordination> redis_;  // null: locks in this process alone
+  service::InProcessCoordination in_process_;
   data::ReadyQueue ready_;
   data::LedgerWriter writer_;
   service::Engine engine_;

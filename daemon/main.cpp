@@ -116,7 +116,7 @@ int run(daemon::Daemon& daemon, const daemon::ServiceManager& manager, const sig
     if (signal == SIGHUP) {
       manager.reloading(clock.now());
       daemon.reload();
-      log::info("definitions and secrets are read again");
+      log::info("definitions and secrets are read again; what vouchd.conf says needs a restart");
       manager.ready("running");
     }
     if (!daemon.health().store_ok()) {

@@ -63,6 +63,27 @@ void latencies(Text& text, const std::vector<service::LaneView>& lanes) {
   }
 }
 
+void locks(Text& text, const service::CoordinationView& view) {
+  text.family("vouch_coordination_up", "gauge",
+              "0 while Redis is lost and locks are granted by the ledger's lock file.");
+  text.sample({}, view.is_up ? 1 : 0);
+  text.family("vouch_coordination_losses_total", "counter", "Times that Redis was lost.");
+  text.sample({}, static_cast<double>(view.failures));
+  text.family("vouch_leases_held", "gauge", "Ranges and issuances that are locked.");
+  text.sample({}, static_cast<double>(view.held));
+  text.family("vouch_lease_events_total", "counter", "What became of locks.");
+  const auto each = [&](std::string_view what, std::uint64_t count) {
+    text.sample(label("event", what), static_cast<double>(count));
+  };
+  each("asked", view.asked);
+  each("granted", view.granted);
+  each("granted_by_lock_file", view.by_ledger);
+  each("refused", view.refused);
+  each("renewed", view.renewed);
+  each("released", view.released);
+  each("ran_out", view.ran_out);
+}
+
 void downstreams(Text& text, const std::vector<service::LaneView>& lanes) {
   const auto each = [&](std::string_view name, std::string_view type, std::string_view help,
                         auto value) {
@@ -72,6 +93,9 @@ void downstreams(Text& text, const std::vector<service::LaneView>& lanes) {
   using View = service::LaneView;
   each("vouch_calls_started_total", "counter", "Calls started.",
        [](const View& v) { return static_cast<double>(v.started); });
+  each("vouch_stale_starts_total", "counter",
+       "Rows and calls that were stopped before their first byte since their lock had run out.",
+       [](const View& v) { return static_cast<double>(v.stale); });
   each("vouch_calls_in_flight", "gauge", "Calls sent and not yet answered.",
        [](const View& v) { return v.in_flight; });
   each("vouch_ready_rows", "gauge", "Issuances that are durable and wait for their permit.",
@@ -128,6 +152,7 @@ std::string metrics_text(const Gauges& gauges, const data::Snapshot& snapshot) {
   text.sample({}, seconds(gauges.cpu_time));
   text.family("process_start_time_seconds", "gauge", "When the process started.");
   text.sample({}, static_cast<double>(gauges.started_at_ms) / 1000);
+  locks(text, gauges.coordination);
   downstreams(text, gauges.lanes);
   return text.take();
 }

@@ -12,12 +12,14 @@
 
 #include "common/clock.hpp"
 #include "daemon/data/snapshot.hpp"
+#include "daemon/service/coordination.hpp"
 #include "daemon/service/lane.hpp"
 
 namespace vouch::access {
 
 struct Gauges {
   std::vector<service::LaneView> lanes;
+  service::CoordinationView coordination;
   std::uint64_t commits = 0;
   Nanos slowest_commit{0};
   std::size_t writer_queue = 0;

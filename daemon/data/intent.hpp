@@ -18,6 +18,7 @@
 #include "common/plan/campaign.hpp"
 #include "common/plan/downstream.hpp"
 #include "common/wire/transport.hpp"
+#include "daemon/data/lease.hpp"
 
 namespace vouch::data {
 
@@ -39,6 +40,7 @@ struct Intent {
   std::vector<std::string> headers;  // those the definition asks for: "Name: value"
   std::string body;
   Digest128 call_digest{};  // of method, URL, key and body
+  LeasePtr lease;           // under which it is called; kept until its end is recorded
 
   bool fresh = false;   // a row to insert; else one to take from `from`
   bool single = false;  // before bulk

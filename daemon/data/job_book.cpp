@@ -83,6 +83,12 @@ constexpr std::string_view kAddToRange = R"sql(
     issued_minor = issued_minor + excluded.issued_minor
 )sql";
 
+constexpr std::string_view kClaimRange = R"sql(
+  INSERT INTO job_range (job, range, owner, epoch) VALUES (:job, :range, :owner, :epoch)
+  ON CONFLICT (job, range) DO UPDATE SET owner = excluded.owner, epoch = excluded.epoch
+   WHERE epoch < excluded.epoch
+)sql";
+
 constexpr std::string_view kApplied =
     "SELECT answer FROM applied_command WHERE id = :id AND nonce = :nonce";
 constexpr std::string_view kLastApplied = "SELECT coalesce(max(id), 0) FROM applied_command";
@@ -295,6 +301,18 @@ Result<void> JobBook::set_state(JobRecord& job, JobState state, PauseReason reas
   if (!words.empty()) detail += ": " + std::string{words};
   VOUCH_TRY(const std::int64_t seq, events_.append(EventKind::job, job.number, detail, now));
   static_cast<void>(seq);
+  return {};
+}
+
+Result<void> JobBook::claim_range(std::int64_t job, std::int32_t range, std::int64_t epoch,
+                                  std::string_view owner) {
+  VOUCH_CHECK(database_.prepared(kClaimRange)
+                  .bind(":job", job)
+                  .bind(":range", std::int64_t{range})
+                  .bind(":owner", owner)
+                  .bind(":epoch", epoch)
+                  .run());
+  VOUCH_ASSERT(database_.changes() == 1);  // one writer, and its epochs only grow
   return {};
 }
 

@@ -97,6 +97,10 @@ class JobBook {
   [[nodiscard]] Result<void> set_state(JobRecord& job, JobState state, PauseReason reason,
                                        std::string_view words, WallTime now);
 
+  // Who calls the rows of a range from now on; `epoch` is above that of the owner before.
+  [[nodiscard]] Result<void> claim_range(std::int64_t job, std::int32_t range, std::int64_t epoch,
+                                         std::string_view owner);
+
   // What a row's change does to the totals.  `from` is nothing for a row just born.
   void move(std::int64_t job, std::int32_t range, std::optional<IssuanceState> from,
             IssuanceState to, std::optional<std::int64_t> amount_minor);

@@ -1,11 +1,17 @@
 // The ledger writer's part that changes jobs: submissions, commands, reruns, singles.  Declared in
 // ledger_writer.hpp.
+#include "common/json.hpp"
 #include "common/text.hpp"
 #include "daemon/data/downstream_book.hpp"
 #include "daemon/data/ledger_writer.hpp"
 
 namespace vouch::data {
 namespace {
+
+constexpr std::string_view kCoordination = "coordination";
+constexpr std::string_view kReplaceMeta =
+    "INSERT OR REPLACE INTO ledger_meta (key, value) VALUES (:key, :value)";
+constexpr std::string_view kForgetMeta = "DELETE FROM ledger_meta WHERE key = :key";
 
 // Answers are small and made of known words and ids: no text from outside is put into them.
 std::string ok_answer(std::string_view field, std::string_view value) {
@@ -239,6 +245,25 @@ Result<void> LedgerWriter::apply(DownstreamChange& message) {
   VOUCH_CHECK(record_downstream(database_, message.state));
   if (message.words.empty()) return {};
   return events_.append(EventKind::downstream, 0, message.words, now_).map([](std::int64_t) {});
+}
+
+// For vouchctl, which looks into the ledger and not into vouchd.
+Result<void> LedgerWriter::apply(CoordinationTurned& message) {
+  store::Statement& forget = database_.prepared(kForgetMeta);
+  if (message.where.empty()) return forget.bind(":key", kCoordination).run();
+  const Json json = {{"where", message.where},
+                     {"up", message.is_up},
+                     {"why", message.why},
+                     {"since_ms", to_ms(now_)}};
+  VOUCH_CHECK(database_.prepared(kReplaceMeta)
+                  .bind(":key", kCoordination)
+                  .bind(":value", json.dump(-1, ' ', true, Json::error_handler_t::replace))
+                  .run());
+  const std::string words = message.where + (message.is_up ? " is " : " is lost: ") + message.why +
+                            (message.is_up ? "" : "; vouchd goes on by its ledger's lock file");
+  VOUCH_TRY(const auto seq, events_.append(EventKind::daemon, 0, words, now_));
+  static_cast<void>(seq);
+  return {};
 }
 
 Result<void> LedgerWriter::apply(Note& message) {

@@ -24,6 +24,11 @@ constexpr std::string_view kSetMeta =
 constexpr std::string_view kReplaceMeta =
     "INSERT OR REPLACE INTO ledger_meta (key, value) VALUES (:key, :value)";
 
+constexpr std::string_view kCountStart = R"sql(
+  INSERT INTO ledger_meta (key, value) VALUES ('starts', '1')
+  ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)
+)sql";
+
 // The WAL is checkpointed by the writer when it suits it, never inside a commit.
 constexpr const char* kWriterPragmas = R"sql(
   PRAGMA journal_mode = WAL;
@@ -31,6 +36,10 @@ constexpr const char* kWriterPragmas = R"sql(
   PRAGMA wal_autocheckpoint = 0;
   PRAGMA journal_size_limit = 67108864;
 )sql";
+
+constexpr std::int64_t kEpochsOfRun = std::int64_t{1} << 32;
+constexpr std::int64_t kStartsMax = std::int64_t{1} << 30;
+constexpr const char* kBootId = "/proc/sys/kernel/random/boot_id";
 
 constexpr int kWriterCacheKib = 8192;
 constexpr int kReaderCacheKib = 1024;
@@ -47,6 +56,7 @@ constexpr Millis kLockTryEvery{20};
 Result<void> begin_new_wal(store::Database& ledger, WallTime now) {
   VOUCH_TRY(const int frames_left, ledger.checkpoint());
   static_cast<void>(frames_left);  // a reader in the way: then the WAL is the old one, as before
+  VOUCH_CHECK(ledger.prepared(kCountStart).run());
   return ledger.prepared(kReplaceMeta)
       .bind(":key", "started_ms")
       .bind(":value", std::to_string(to_ms(now)))
@@ -110,6 +120,15 @@ void InstanceLock::show_life() const {
   static_cast<void>(futimens(file_.get(), nullptr));
 }
 
+std::string InstanceLock::place() const {
+  struct stat status {};
+  const auto boot = read_file(kBootId, 64);
+  // Without either nobody is taken for an earlier run of ours, and locks run out by themselves.
+  if (fstat(folder_.get(), &status) != 0 || !boot) return {};
+  return std::string{trim_blanks(*boot)} + "/" + std::to_string(status.st_dev) + "-" +
+         std::to_string(status.st_ino);
+}
+
 Result<store::Database> open_ledger(const std::string& path, WallTime now, Random& random,
                                     const std::string& vfs) {
   VOUCH_TRY(store::Database ledger,
@@ -138,6 +157,19 @@ Result<std::string> ledger_id(store::Database& ledger) {
   std::string id = get.string(0);
   get.reset();
   return id;
+}
+
+Result<std::int64_t> first_epoch(store::Database& ledger) {
+  store::Statement& get = ledger.prepared(kGetMeta);
+  get.bind(":key", "starts");
+  VOUCH_TRY(const bool found, get.step());
+  VOUCH_ASSERT(found);  // open_ledger has counted this one
+  const auto starts = parse_integer(get.text(0));
+  get.reset();
+  if (!starts || *starts < 1 || *starts >= kStartsMax) {
+    return fail(Errc::corrupt, ledger.path() + ": its count of starts is none");
+  }
+  return *starts * kEpochsOfRun;
 }
 
 Result<std::optional<Anchor>> read_anchor(const std::string& path) {

@@ -36,6 +36,10 @@ class InstanceLock {
   // Stamps the file with the present time: who looks at it from outside sees that vouchd works.
   void show_life() const;
 
+  // Names the folder itself, on this machine, since its start: whoever holds the lock knows that
+  // nobody else is there any more.
+  [[nodiscard]] std::string place() const;
+
  private:
   InstanceLock(FileDescriptor folder, FileDescriptor file)
       : folder_{std::move(folder)}, file_{std::move(file)} {}
@@ -52,6 +56,9 @@ class InstanceLock {
 
 // The random id that open_ledger gave the ledger at its birth.
 [[nodiscard]] Result<std::string> ledger_id(store::Database& ledger);
+
+// The first epoch of this run: above every one of the runs before, since starts are counted.
+[[nodiscard]] Result<std::int64_t> first_epoch(store::Database& ledger);
 
 struct Anchor {
   std::string ledger_id;

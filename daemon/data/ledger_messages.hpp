@@ -18,6 +18,14 @@
 
 namespace vouch::data {
 
+// From intake: a range is about to be locked.  Its epoch is durable before anybody is asked.
+struct ClaimRange {
+  std::int64_t job_number = 0;
+  std::int32_t range = 0;
+  std::int64_t epoch = 0;
+  std::string owner;
+};
+
 // From intake: rows that are due again.
 struct SendAgain {
   std::vector<Intent> intents;
@@ -107,6 +115,13 @@ struct CloseJob {
   std::string words;
 };
 
+// From the redis thread: Redis was lost, or is there.  Without `where` there is none.
+struct CoordinationTurned {
+  std::string where;
+  bool is_up = true;
+  std::string why;
+};
+
 // From any: a line for the history, and an answer when a command asked for it.
 struct Note {
   CommandName command = {};
@@ -122,8 +137,9 @@ struct DownstreamChange {
 };
 
 using LedgerMessage =
-    std::variant<PlanPage, SendAgain, HoldRow, AttemptsEnded, EndOpenRows, GatherRerun, SubmitJob,
-                 ChangeJob, IssueSingle, SettleByStatement, CloseJob, DownstreamChange, Note>;
+    std::variant<PlanPage, ClaimRange, SendAgain, HoldRow, AttemptsEnded, EndOpenRows, GatherRerun,
+                 SubmitJob, ChangeJob, IssueSingle, SettleByStatement, CloseJob, DownstreamChange,
+                 CoordinationTurned, Note>;
 
 // A command's answer, durable with its effect; the control thread passes it on.
 struct CommandAnswer {

@@ -18,6 +18,9 @@ constexpr std::string_view kLastJob = "SELECT ifnull(max(number), 0) FROM job";
 constexpr std::string_view kHasJob = "SELECT 1 FROM job WHERE id = :id";
 constexpr std::string_view kRanges =
     "SELECT range, planned_to, planned_all FROM job_range WHERE job = :job";
+constexpr std::string_view kRangeIsOpen = R"sql(
+  SELECT planned + sending + waiting > 0 FROM job_range WHERE job = :job AND range = :range
+)sql";
 // By the index issuance_due, which holds the item too.
 constexpr std::string_view kDue = R"sql(
   SELECT i.campaign, i.recipient_key, i.occurrence, i.item, i.state, i.round, i.range,
@@ -191,6 +194,14 @@ Result<std::map<std::int32_t, RangeCursor>> LedgerReader::ranges(std::int64_t jo
   std::map<std::int32_t, RangeCursor> cursors;
   for (const RangeCursor& cursor : rows) cursors.emplace(cursor.range, cursor);
   return cursors;
+}
+
+Result<bool> LedgerReader::range_has_open_rows(std::int64_t job, std::int32_t range) {
+  VOUCH_TRY(
+      const auto open,
+      first(database_.prepared(kRangeIsOpen).bind(":job", job).bind(":range", std::int64_t{range}),
+            [](const store::Statement& row) { return row.integer(0); }));
+  return open.value_or(0) != 0;
 }
 
 Result<std::vector<DueRow>> LedgerReader::due(std::int64_t job, WallTime now,

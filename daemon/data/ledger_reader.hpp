@@ -88,6 +88,9 @@ class LedgerReader {
   [[nodiscard]] Result<std::int64_t> last_applied() { return data::last_applied(database_); }
   [[nodiscard]] Result<std::map<std::int32_t, RangeCursor>> ranges(std::int64_t job);
 
+  // Whether rows of a range are to be called, or are being called.
+  [[nodiscard]] Result<bool> range_has_open_rows(std::int64_t job, std::int32_t range);
+
   // Rows of a job whose time has come, soonest first; by the index issuance_due.
   [[nodiscard]] Result<std::vector<DueRow>> due(std::int64_t job, WallTime now,
                                                 const DueWanted& wanted);

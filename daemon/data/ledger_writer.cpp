@@ -232,6 +232,10 @@ Result<void> LedgerWriter::apply(PlanPage& page) {
   return {};
 }
 
+Result<void> LedgerWriter::apply(ClaimRange& message) {
+  return jobs_.claim_range(message.job_number, message.range, message.epoch, message.owner);
+}
+
 Result<void> LedgerWriter::apply(SendAgain& message) {
   for (Intent& intent : message.intents) {
     const JobRecord* job = jobs_.find(intent.job_number);

@@ -79,6 +79,7 @@ class LedgerWriter {
   void publish_group();
 
   [[nodiscard]] Result<void> apply(PlanPage& page);
+  [[nodiscard]] Result<void> apply(ClaimRange& message);
   [[nodiscard]] Result<void> apply(SendAgain& message);
   [[nodiscard]] Result<void> apply(HoldRow& message);
   [[nodiscard]] Result<void> apply(AttemptsEnded& message);
@@ -90,6 +91,7 @@ class LedgerWriter {
   [[nodiscard]] Result<void> apply(SettleByStatement& message);
   [[nodiscard]] Result<void> apply(CloseJob& message);
   [[nodiscard]] Result<void> apply(DownstreamChange& message);
+  [[nodiscard]] Result<void> apply(CoordinationTurned& message);
   [[nodiscard]] Result<void> apply(Note& message);
   // Durable with the effect; passed on after the commit.
   [[nodiscard]] Result<void> answer(const CommandName& command, std::string text);

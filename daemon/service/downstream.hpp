@@ -6,6 +6,9 @@
 // Threads: the engine's; wake() from any.
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -17,6 +20,9 @@ namespace vouch::service {
 class Downstream {
  public:
   virtual ~Downstream() = default;
+  // Asked as the last thing before a call's first byte; see wire::HttpClient.
+  using Guard = std::function<std::string(std::uint64_t tag)>;
+  virtual void set_guard(Guard guard) = 0;
   // Starts a call; its end comes out of take_ended once, whatever happens.
   virtual void start(wire::HttpCall call) = 0;
   // Moves bytes, and appends the calls that have ended since.
@@ -30,6 +36,7 @@ class HttpDownstream final : public Downstream {
  public:
   HttpDownstream(const Clock& clock, wire::HttpSettings settings)
       : client_{clock, std::move(settings)} {}
+  void set_guard(Guard guard) override { client_.set_guard(std::move(guard)); }
   void start(wire::HttpCall call) override { client_.start(std::move(call)); }
   void take_ended(std::vector<wire::HttpEnd>& ended) override { client_.step(ended); }
   void wait(Millis limit) override { client_.wait(limit); }

@@ -18,6 +18,8 @@ using data::Intent;
 // How often pauses, stops and deadlines are looked for among the rows that are ready.
 constexpr Millis kSweep{50};
 constexpr Millis kPublish{100};
+constexpr auto kUnstarted = static_cast<std::size_t>(Outcome::unstarted);
+constexpr const char* kStale = "its lock was not sure to hold for as long as a call may take";
 
 // What only a downstream that is well says.
 bool is_success(const Judgement& judged) {
@@ -57,7 +59,9 @@ Engine::Engine(Downstream& downstream, data::ReadyQueue& ready, data::LedgerWrit
       clock_{clock},
       random_{random},
       settings_{settings},
-      snapshot_{board.read()} {}
+      snapshot_{board.read()} {
+  downstream_.set_guard([this](std::uint64_t tag) { return guard(tag); });
+}
 
 Instant Engine::run_once(Instant now) {
   // Before the snapshot: what is ready was planned by that snapshot or an earlier one.
@@ -69,7 +73,7 @@ Instant Engine::run_once(Instant now) {
   take_ready();
   if (now >= next_sweep_ || draining_.load(std::memory_order_acquire)) {
     next_sweep_ = now + kSweep;
-    take_back_forbidden();
+    take_back_forbidden(now);
   }
   push_outcomes();
   if (!draining_.load(std::memory_order_acquire) && health_.store_ok()) {
@@ -162,6 +166,9 @@ void Engine::settle_ended(Instant now) {
     if (Lane* lane = lane_of(call.downstream)) --lane->in_flight;
     if (call.test_command != 0) {
       settle_test(call, end);
+    } else if (call.stopped) {
+      VOUCH_ASSERT(end.sends == 0);
+      settle_stopped(std::move(call));
     } else {
       settle(std::move(call), end, now);
     }
@@ -201,6 +208,29 @@ void Engine::settle(Call call, const wire::HttpEnd& end, Instant now) {
   }
   if (!asks) note_setup(attempt, judged.outcome, now);
   outcomes_.push_back(std::move(attempt));
+}
+
+// Not a byte has left: it says nothing of the downstream, and is no attempt.
+void Engine::settle_stopped(Call call) {
+  Lane& lane = *lane_of(call.downstream);
+  Breaker& breaker = call.intent.asks ? lane.query_breaker : lane.breaker;
+  if (call.breaker_round == breaker.round()) breaker.ended_neutral();
+  ++lane.view.outcomes[kUnstarted];
+  ++lane.view.stale;
+  give_back(std::move(call.intent), kStale, clock_.wall_now());
+}
+
+std::string Engine::guard(std::uint64_t tag) {
+  Call& call = calls_[tag];
+  // By the clock as it is now: the process may have stood still since the round began.
+  if (call.test_command != 0 || !is_stale(call.intent, clock_.now())) return {};
+  call.stopped = true;
+  return kStale;
+}
+
+bool Engine::is_stale(const Intent& intent, Instant now) const {
+  VOUCH_ASSERT(intent.lease);
+  return !intent.lease->covers(now, cover_needed(settings_.lock, intent.definition->timeout));
 }
 
 void Engine::tell_breaker(Breaker& breaker, const Call& call, const Judgement& judged,
@@ -266,34 +296,36 @@ void Engine::take_ready() {
   }
 }
 
-std::string Engine::forbidden(const Intent& intent, WallTime now) const {
+std::string Engine::forbidden(const Intent& intent, const Moment& at) const {
   if (draining_.load(std::memory_order_acquire)) return "vouchd is stopping";
   const data::DownstreamNow* downstream = snapshot_->downstream(intent.downstream);
   if (downstream == nullptr || downstream->paused) return "the downstream is paused";
+  if (is_stale(intent, at.now)) return kStale;
   const data::JobNow* job = snapshot_->job(intent.job_number);
   if (job == nullptr) return {};  // so new that the snapshot does not have it yet
   if (intent.asks) return job->blocked;
-  if (key_may_be_forgotten(*intent.definition, intent.doubt_since, now)) {
+  if (key_may_be_forgotten(*intent.definition, intent.doubt_since, at.wall)) {
     return "the downstream may have forgotten the key";
   }
   if (intent.probe) return job->blocked;
   if (setup_jobs_.contains(intent.job_number)) return "the job is paused: setup";
   if (intent.doubt_since) return job->may_settle() ? "" : "the job is paused";
-  if (job->finish_by && now >= *job->finish_by) return "finish_by has passed";
+  if (job->finish_by && at.wall >= *job->finish_by) return "finish_by has passed";
   if (!job->blocked.empty()) return job->blocked;
   if (!job->ended.empty()) return job->ended;
   return job->may_start() ? "" : "the job is " + std::string{name_of(job->state)};
 }
 
-void Engine::take_back_forbidden() {
-  const WallTime now = clock_.wall_now();
+void Engine::take_back_forbidden(Instant now) {
+  const Moment at{.now = now, .wall = clock_.wall_now()};
   for (auto& [id, lane] : lanes_) {
     if (lane.empty()) continue;
-    lane.take_out([&](const Intent& intent) { return forbidden(intent, now); },
+    lane.take_out([&](const Intent& intent) { return forbidden(intent, at); },
                   [&](Intent intent, std::string why) {
                     ++released_[data::owner_of(intent)];
-                    ++lane.view.outcomes[static_cast<std::size_t>(Outcome::unstarted)];
-                    give_back(std::move(intent), why, now);
+                    ++lane.view.outcomes[kUnstarted];
+                    lane.view.stale += why == kStale ? 1 : 0;
+                    give_back(std::move(intent), why, at.wall);
                   });
   }
 }
@@ -345,7 +377,7 @@ void Engine::start_tests(Instant now) {
 
 void Engine::start_calls(Lane& lane, Instant now) {
   if (lane.empty()) return;
-  const WallTime wall = clock_.wall_now();
+  const Moment at{.now = now, .wall = clock_.wall_now()};
   const int window = lane.window();
   const int bulk = lane.bulk_window();
   while (!lane.empty() && lane.in_flight < window && in_flight_ < settings_.calls_max &&
@@ -353,9 +385,10 @@ void Engine::start_calls(Lane& lane, Instant now) {
     std::optional<Intent> next = lane.take_best(now, lane.in_flight < bulk, !lane.breaker.closed());
     if (!next) return;
     ++released_[data::owner_of(*next)];
-    if (std::string why = forbidden(*next, wall); !why.empty()) {
-      ++lane.view.outcomes[static_cast<std::size_t>(Outcome::unstarted)];
-      give_back(std::move(*next), why, wall);
+    if (std::string why = forbidden(*next, at); !why.empty()) {
+      ++lane.view.outcomes[kUnstarted];
+      lane.view.stale += why == kStale ? 1 : 0;
+      give_back(std::move(*next), why, at.wall);
       continue;
     }
     start(lane, std::move(*next), now);
@@ -369,9 +402,10 @@ void Engine::start_queries(Lane& lane, Instant now) {
          lane.query_breaker.may_start(now)) {
     Intent query = lane.take_query();
     ++released_[data::owner_of(query)];
-    const WallTime wall = clock_.wall_now();
-    if (std::string why = forbidden(query, wall); !why.empty()) {
-      give_back(std::move(query), why, wall);
+    const Moment at{.now = now, .wall = clock_.wall_now()};
+    if (std::string why = forbidden(query, at); !why.empty()) {
+      lane.view.stale += why == kStale ? 1 : 0;
+      give_back(std::move(query), why, at.wall);
       continue;
     }
     lane.query_pacer.take(now);

@@ -23,6 +23,7 @@
 #include "daemon/data/ledger_writer.hpp"
 #include "daemon/data/ready_queue.hpp"
 #include "daemon/data/snapshot.hpp"
+#include "daemon/service/coordination.hpp"
 #include "daemon/service/downstream.hpp"
 #include "daemon/service/lane.hpp"
 #include "daemon/service/retry_policy.hpp"
@@ -32,6 +33,7 @@ namespace vouch::service {
 struct EngineSettings {
   RetrySettings retry;
   BreakerSettings breaker;
+  LockSettings lock{};
   int calls_max = 1024;   // in flight, over all downstreams
   Millis idle_poll{100};  // a round at least this often: pauses and stops are seen by then
 };
@@ -71,6 +73,7 @@ class Engine {
     WallTime started_at{};
     int breaker_round = 0;
     bool used = false;
+    bool stopped = false;  // by the guard, before its first byte
   };
 
   void follow_snapshot(Instant now);
@@ -82,13 +85,21 @@ class Engine {
   void note_setup(const data::AttemptEnd& end, Outcome outcome, Instant now);
   void forget_setups(Instant now);
   void take_ready();
-  void take_back_forbidden();
+  void take_back_forbidden(Instant now);
   void start_tests(Instant now);
   void start_queries(Lane& lane, Instant now);
   void start_calls(Lane& lane, Instant now);
   void give_back(data::Intent intent, std::string_view why, WallTime now);
   void start(Lane& lane, data::Intent intent, Instant now);
-  [[nodiscard]] std::string forbidden(const data::Intent& intent, WallTime now) const;
+  struct Moment {
+    Instant now;
+    WallTime wall;
+  };
+  [[nodiscard]] std::string forbidden(const data::Intent& intent, const Moment& at) const;
+  [[nodiscard]] bool is_stale(const data::Intent& intent, Instant now) const;
+  // The last word before a call's first byte.
+  [[nodiscard]] std::string guard(std::uint64_t tag);
+  void settle_stopped(Call call);
   void push_outcomes();
   void publish_view(Instant now);
   [[nodiscard]] Instant next_due(Instant now) const;

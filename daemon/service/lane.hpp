@@ -52,6 +52,7 @@ struct LaneView {
   Instant held_since{}, held_until{};  // by a 429 with Retry-After
   std::string last_failure;            // how the latest call that ailed had ended
   std::uint64_t started = 0;
+  std::uint64_t stale = 0;  // rows whose lock was sure no more when their turn came
   std::array<std::uint64_t, kOutcomes> outcomes{};  // by Outcome
   std::array<std::uint64_t, kLatencyBoundsUs.size() + 1> latency{};
   std::uint64_t latency_sum_us = 0;

@@ -23,7 +23,7 @@ bool time_has_come(const JobNow& job, WallTime now) {
 
 Intake::Intake(data::LedgerReader reader, data::LedgerWriter& writer, data::ReadyQueue& ready,
                const data::SnapshotBoard& board, const data::Health& health, const Clock& clock,
-               OpenList open_list, IntakeSettings settings)
+               service::Coordination& coordination, OpenList open_list, IntakeSettings settings)
     : reader_{std::move(reader)},
       writer_{writer},
       ready_{ready},
@@ -31,7 +31,8 @@ Intake::Intake(data::LedgerReader reader, data::LedgerWriter& writer, data::Read
       health_{health},
       clock_{clock},
       open_list_{std::move(open_list)},
-      settings_{settings},
+      settings_{std::move(settings)},
+      leases_{coordination, writer, reader_, settings_.leases},
       snapshot_{board.read()} {}
 
 Instant Intake::run_once(Instant now) {
@@ -42,6 +43,8 @@ Instant Intake::run_once(Instant now) {
     if (!job.may_start()) continue;
     for (const ObjectId downstream : job.item_downstreams) ++jobs_on_[downstream];
   }
+  // A reader that is busy: leases are kept a second longer.
+  static_cast<void>(leases_.begin_round(now, *snapshot_));
   plan_singles();
   bool active = false;
   for (const auto& [number, job] : snapshot_->jobs) active = step(job, now) || active;
@@ -53,7 +56,7 @@ bool Intake::step(const JobNow& job, Instant now) {
   Plan& plan = plans_[job.number];
   auto active = work(job, plan, now);
   if (!active && active.error().code == Errc::busy) return true;  // the store's moment, not ours
-  note(job.id, active ? std::string{} : active.error().message);
+  note(job.id, active ? leases_.problem_of(job.number) : active.error().message);
   return active.value_or(false);
 }
 
@@ -117,7 +120,7 @@ Result<bool> Intake::look_after_paused(const JobNow& job, Plan& plan, Instant no
     return true;
   }
   VOUCH_TRY(const auto next, reader_.next_due(job.number));
-  if (next) return true;
+  if (next || leases_.is_asking()) return true;
   plan.state_ticket = writer_.push(data::ChangeJob{.number = job.number,
                                                    .action = data::JobAction::resume,
                                                    .reason = PauseReason::setup,
@@ -174,10 +177,10 @@ Result<void> Intake::load(const JobNow& job, Plan& plan) {
   }
   plan.loaded = true;
   if (job.kind != JobKind::list) return {};
-  next_range(job, plan);
-  if (const auto begun = cursors.find(plan.range); begun != cursors.end()) {
-    plan.cursor = begun->second.planned_to;
+  for (const auto& [range, cursor] : cursors) {
+    if (!cursor.done) plan.begun[range] = cursor.planned_to;
   }
+  next_range(job, plan);
   return {};
 }
 
@@ -188,9 +191,37 @@ void Intake::next_range(const JobNow& job, Plan& plan) {
   for (std::int32_t i = 0; i < job.ranges; ++i) {
     const std::int32_t range = (job.start_range + i) % job.ranges;
     if (plan.done[range]) continue;
-    plan.range = range;
-    return;
+    return go_to_range(plan, range);
   }
+}
+
+void Intake::go_to_range(Plan& plan, std::int32_t range) {
+  if (plan.range >= 0) plan.begun[plan.range] = std::move(plan.cursor);
+  plan.range = range;
+  plan.cursor = std::exchange(plan.begun[range], {});
+}
+
+std::int32_t Intake::free_range(const JobNow& job, const Plan& plan, std::int32_t from) const {
+  for (std::int32_t i = 0; i < job.ranges; ++i) {
+    const std::int32_t range = (from + i) % job.ranges;
+    const auto done = plan.done.find(range);
+    const bool is_done = done != plan.done.end() && done->second;
+    if (!is_done && !leases_.is_refused(job.number, range)) return range;
+  }
+  return -1;
+}
+
+data::LeasePtr Intake::lease_of_page(const JobNow& job, Plan& plan) {
+  data::LeasePtr lease = leases_.of_range(job, plan.range);
+  const std::int32_t next = free_range(job, plan, (plan.range + 1) % job.ranges);
+  if (next < 0 || next == plan.range) return lease;
+  if (lease) {
+    // Asked for ahead, so that nobody waits for it.
+    static_cast<void>(leases_.of_range(job, next));
+  } else if (leases_.is_refused(job.number, plan.range)) {
+    go_to_range(plan, next);
+  }
+  return lease;
 }
 
 Result<bool> Intake::end_open_rows(const JobNow& job, Plan& plan, IssuanceState to) {
@@ -278,6 +309,8 @@ Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState stat
   if (!knows_downstreams(job)) {
     return fail(Errc::not_found, "a downstream of the campaign is not in the store");
   }
+  const data::LeasePtr lease = sending ? lease_of_page(job, plan) : nullptr;
+  if (sending && !lease) return true;
 
   const auto at = static_cast<std::size_t>(plan.range);
   store::SealedList::PageBounds bounds{.from = plan.ranges[at].first_key, .after = {}, .upto = {}};
@@ -308,7 +341,10 @@ Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState stat
   }
   if (sending) {
     data::ReadyRows reserved;
-    for (Intent& intent : message.intents) intent.probe = probe;
+    for (Intent& intent : message.intents) {
+      intent.probe = probe;
+      intent.lease = lease;
+    }
     for (const Intent& intent : message.intents) ++reserved[data::owner_of(intent)];
     if (!ready_.reserve(reserved)) return false;
   }

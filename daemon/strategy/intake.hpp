@@ -31,6 +31,7 @@
 #include "daemon/data/ready_queue.hpp"
 #include "daemon/data/snapshot.hpp"
 #include "daemon/strategy/intent_maker.hpp"
+#include "daemon/strategy/lease_book.hpp"
 
 namespace vouch::strategy {
 
@@ -39,6 +40,7 @@ struct IntakeSettings {
   Millis idle_poll{50};
   Millis setup_probe{60'000};  // distance of probes of a job that is paused for setup
   Millis ready_for{20};        // the ready queue holds this much of the rate, at least
+  LeaseSettings leases{};
 };
 
 // A single issuance, resolved by the control thread.
@@ -58,7 +60,7 @@ class Intake {
 
   Intake(data::LedgerReader reader, data::LedgerWriter& writer, data::ReadyQueue& ready,
          const data::SnapshotBoard& board, const data::Health& health, const Clock& clock,
-         OpenList open_list, IntakeSettings settings);
+         service::Coordination& coordination, OpenList open_list, IntakeSettings settings);
 
   // Returns when the next round is due.
   Instant run_once(Instant now);
@@ -91,7 +93,8 @@ class Intake {
     std::int32_t range = -1;  // being planned; -1: all are
     std::string cursor;       // RowKey bytes; empty: at the range's start
     std::map<std::int32_t, bool> done;
-    std::int64_t planned = 0;  // rows since this run began, for a pilot
+    std::map<std::int32_t, std::string> begun;  // cursors of other ranges that are not done
+    std::int64_t planned = 0;                   // rows since this run began, for a pilot
     std::optional<std::int64_t> pilot_left;
     std::uint64_t due_ticket = 0;    // of the last message that changed due rows
     std::uint64_t state_ticket = 0;  // of the last message that changes the job
@@ -114,6 +117,8 @@ class Intake {
                                    ObjectId only) const;
   [[nodiscard]] Result<bool> take_due(const data::JobNow& job, Plan& plan, const data::DueRow& row,
                                       bool probe, DueRooms& rooms, data::SendAgain& message);
+  // False while it is not held.
+  [[nodiscard]] bool give_lease(const data::JobNow& job, data::Intent& intent, int& left);
   bool hold(Plan& plan, data::Intent intent, std::string why);
   [[nodiscard]] bool wants_asking(const data::JobNow& job, const data::Intent& query,
                                   const data::DueRow& row) const;
@@ -128,6 +133,13 @@ class Intake {
   [[nodiscard]] Result<std::optional<data::Intent>> single_again(const data::JobNow& job,
                                                                  const data::DueRow& row);
   void next_range(const data::JobNow& job, Plan& plan);
+  void go_to_range(Plan& plan, std::int32_t range);
+  // The first range at or behind `from` that is not done and that nobody else has; -1: none.
+  [[nodiscard]] std::int32_t free_range(const data::JobNow& job, const Plan& plan,
+                                        std::int32_t from) const;
+  // The lease of the range that is being planned, and of the one that comes next; null, and maybe
+  // another range's turn, while it is not held.
+  [[nodiscard]] data::LeasePtr lease_of_page(const data::JobNow& job, Plan& plan);
   void plan_singles();
   [[nodiscard]] bool has_room(const SingleRequest& request) const;
   [[nodiscard]] int room(const data::JobNow& job, const Plan& plan, ObjectId downstream,
@@ -149,6 +161,7 @@ class Intake {
   const Clock& clock_;
   OpenList open_list_;
   IntakeSettings settings_;
+  LeaseBook leases_;
 
   std::shared_ptr<const data::Snapshot> snapshot_;
   std::map<std::int64_t, Plan> plans_;

@@ -53,7 +53,7 @@ Result<bool> Intake::send_due(const JobNow& job, Plan& plan, Instant now, Probe 
     held = held || row_held;
     if (probe && !message.intents.empty()) break;
   }
-  if (message.intents.empty()) return held;
+  if (message.intents.empty()) return held || leases_.is_asking();
   data::ReadyRows reserved;
   for (const Intent& intent : message.intents) ++reserved[data::owner_of(intent)];
   if (!ready_.reserve(reserved)) return false;
@@ -101,8 +101,7 @@ Result<bool> Intake::take_due(const JobNow& job, Plan& plan, const data::DueRow&
         return hold(plan, std::move(*query), "asked for a day without a result");
       }
       int& left = rooms.queries[downstream];
-      if (left == 0) return false;
-      --left;
+      if (left == 0 || !give_lease(job, *query, left)) return false;
       message.intents.push_back(std::move(*query));
       return false;
     }
@@ -119,10 +118,18 @@ Result<bool> Intake::take_due(const JobNow& job, Plan& plan, const data::DueRow&
   if (std::string why = may_not_repeat(*intent, row); !why.empty()) {
     return hold(plan, std::move(*intent), std::move(why));
   }
-  --left;
+  if (!give_lease(job, *intent, left)) return false;
   intent->probe = probe;
   message.intents.push_back(std::move(*intent));
   return false;
+}
+
+// One whose lease is being asked for takes its room, so that no more are asked for than there is
+// room; one that somebody else has locked leaves it to the others.
+bool Intake::give_lease(const JobNow& job, Intent& intent, int& left) {
+  intent.lease = leases_.of(job, intent);
+  if (intent.lease || !leases_.is_refused(job, intent)) --left;
+  return intent.lease != nullptr;
 }
 
 bool Intake::hold(Plan& plan, Intent intent, std::string why) {

@@ -94,9 +94,18 @@ void Intake::plan_singles() {
                        .amounts = amounts},
                       0, true, message.intents);
     data::ReadyRows reserved;
+    bool locked = true;
     for (Intent& intent : message.intents) {
       intent.single = true;
+      intent.lease = leases_.of_issuance(request.job, intent.request_id);
+      locked = locked && intent.lease;
       ++reserved[data::owner_of(intent)];
+    }
+    if (!locked) {  // all of its issuances, or none
+      for (Intent& intent : message.intents) leases_.put_back(request.job, intent);
+      const std::scoped_lock lock{mutex_};
+      singles_.push_back(std::move(request));
+      continue;
     }
     if (!ready_.reserve(reserved)) return;  // stopping; the command is taken up after the start
     writer_.push(std::move(message));

@@ -12,6 +12,13 @@ namespace {
 using store::Statement;
 
 constexpr std::string_view kCampaigns = "SELECT id, number FROM campaign";
+constexpr std::string_view kRangeOf = R"sql(
+  SELECT job.id, issuance.range, job_range.epoch
+    FROM issuance JOIN job ON job.number = issuance.job
+    JOIN job_range ON job_range.job = issuance.job AND job_range.range = issuance.range
+   WHERE issuance.campaign = :campaign
+     AND recipient_key = :recipient AND occurrence = :occurrence AND item = :item
+)sql";
 constexpr std::string_view kRow = R"sql(
   SELECT state, round, call_digest FROM issuance
    WHERE campaign = :campaign AND recipient_key = :recipient AND occurrence = :occurrence
@@ -137,6 +144,22 @@ std::optional<IssuanceState> Audit::state_of(const IssuanceKey& key) {
   const auto row = row_of(key);
   if (!row) return std::nullopt;
   return row->state;
+}
+
+std::optional<Audit::Range> Audit::range_of(const IssuanceKey& key) {
+  const auto campaign = campaign_number(key.campaign);
+  if (!campaign) return std::nullopt;
+  Statement& select = database_.prepared(kRangeOf);
+  select.bind(":campaign", *campaign)
+      .bind(":recipient", store::as_blob(key.recipient))
+      .bind(":occurrence", static_cast<std::int64_t>(key.occurrence))
+      .bind(":item", std::int64_t{key.item});
+  if (!next(select)) return std::nullopt;
+  const Range range{.job = static_cast<ObjectId>(select.integer(0)),
+                    .range = select.integer(1),
+                    .epoch = select.integer(2)};
+  select.reset();
+  return range;
 }
 
 std::optional<std::string> Audit::call_may_leave(const wire::HttpCall& call) {

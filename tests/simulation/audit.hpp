@@ -72,6 +72,13 @@ class Audit {
   [[nodiscard]] std::int64_t items_of(ObjectId campaign, const RecipientKey& recipient,
                                       std::uint64_t occurrence);
   [[nodiscard]] std::optional<IssuanceState> state_of(const IssuanceKey& key);
+  // The range that a row belongs to, with its epoch.
+  struct Range {
+    ObjectId job = 0;
+    std::int64_t range = 0;
+    std::int64_t epoch = 0;
+  };
+  [[nodiscard]] std::optional<Range> range_of(const IssuanceKey& key);
   [[nodiscard]] std::int64_t number(std::string_view constant_sql);
 
  private:

@@ -6,6 +6,7 @@
 // Threads: the simulation's only one.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -13,12 +14,16 @@
 #include "daemon/data/ledger_reader.hpp"
 #include "daemon/data/ledger_writer.hpp"
 #include "daemon/service/engine.hpp"
+#include "daemon/service/redis_coordination.hpp"
 #include "daemon/strategy/intake.hpp"
 #include "tests/simulation/model_client.hpp"
+#include "tests/simulation/model_redis.hpp"
 #include "tests/simulation/sample_lists.hpp"
 
 namespace vouch::test {
 
+inline constexpr const char* kLockPrefix = "vouch:1:";
+inline constexpr const char* kLockPlace = "here";
 inline constexpr const char* kLedgerPath = "/ledger/ledger.db";
 
 struct Life {
@@ -27,8 +32,12 @@ struct Life {
     Random& random;
     std::string vfs;
     ModelClient::Services services;
+    ModelClient::BeforeGuard before_guard;
     ModelClient::OnStart on_start;
     ModelClient::OnEnd on_end;
+    // Through this Redis; null: locks in this process.
+    ModelRedis* redis = nullptr;
+    std::function<void()> on_leases;  // granted or refused
     service::EngineSettings engine;
     strategy::IntakeSettings intake;
   };
@@ -39,7 +48,8 @@ struct Life {
               data::open_ledger(kLedgerPath, now, outside.random, outside.vfs));
     VOUCH_TRY(store::Database for_intake, data::open_ledger_reader(kLedgerPath, outside.vfs));
     VOUCH_TRY(store::Database for_control, data::open_ledger_reader(kLedgerPath, outside.vfs));
-    return std::unique_ptr<Life>{new Life(outside, std::move(ledger),
+    VOUCH_TRY(const std::int64_t first_epoch, data::first_epoch(ledger));
+    return std::unique_ptr<Life>{new Life(outside, first_epoch, std::move(ledger),
                                           data::LedgerReader{std::move(for_intake)},
                                           data::LedgerReader{std::move(for_control)})};
   }
@@ -48,6 +58,7 @@ struct Life {
   data::Health health;
   data::SnapshotBoard board;
   ModelClient client;
+  std::unique_ptr<service::Coordination> coordination;
   data::ReadyQueue ready;
   data::LedgerWriter writer;
   SeededRandom random;
@@ -56,10 +67,30 @@ struct Life {
   data::LedgerReader reader;
 
  private:
-  Life(const Outside& outside, store::Database ledger_file, data::LedgerReader for_intake,
-       data::LedgerReader for_control)
+  [[nodiscard]] static strategy::IntakeSettings settings_of(const Outside& outside,
+                                                            std::int64_t first_epoch) {
+    strategy::IntakeSettings settings = outside.intake;
+    settings.leases.lock = outside.engine.lock;
+    settings.leases.first_epoch = first_epoch;
+    return settings;
+  }
+  [[nodiscard]] static std::unique_ptr<service::Coordination> make_coordination(
+      const Outside& outside) {
+    if (outside.redis == nullptr) return std::make_unique<service::InProcessCoordination>();
+    return std::make_unique<service::RedisCoordination>(
+        outside.clock,
+        service::RedisSettings{
+            .where = "model", .prefix = kLockPrefix, .place = kLockPlace, .name = "main"},
+        [redis = outside.redis](const auto& commands, bool) { return redis->exchange(commands); },
+        service::RedisCoordination::Reports{.on_change = outside.on_leases,
+                                            .on_turn = [](bool, const std::string&) {}});
+  }
+  Life(const Outside& outside, std::int64_t first_epoch, store::Database ledger_file,
+       data::LedgerReader for_intake, data::LedgerReader for_control)
       : ledger{std::move(ledger_file)},
-        client{outside.services, outside.clock, outside.on_start, outside.on_end},
+        client{outside.services, outside.clock, outside.before_guard, outside.on_start,
+               outside.on_end},
+        coordination{make_coordination(outside)},
         ready{[this] { client.wake(); }},
         writer{ledger, ready, health, outside.clock},
         random{outside.random.next()},
@@ -70,10 +101,11 @@ struct Life {
                board,
                health,
                outside.clock,
+               *coordination,
                [](const std::string& digest) {
                  return store::SealedList::open(SampleLists::shared().by_digest(digest).path);
                },
-               outside.intake},
+               settings_of(outside, first_epoch)},
         reader{std::move(for_control)} {}
 };
 

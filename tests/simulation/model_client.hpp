@@ -27,9 +27,14 @@ class ModelClient final : public service::Downstream {
   // Is told of every request id whose end the caller has taken, and whether it was a query's.
   using OnEnd = std::function<void(const std::string&, bool asks)>;
 
-  ModelClient(Services services, const Clock& clock, OnStart on_start, OnEnd on_end)
+  // Time may pass between a permit and the call's first byte.
+  using BeforeGuard = std::function<void()>;
+
+  ModelClient(Services services, const Clock& clock, BeforeGuard before_guard, OnStart on_start,
+              OnEnd on_end)
       : services_{std::move(services)},
         clock_{clock},
+        before_guard_{std::move(before_guard)},
         on_start_{std::move(on_start)},
         on_end_{std::move(on_end)} {}
 
@@ -37,7 +42,10 @@ class ModelClient final : public service::Downstream {
     return url.substr(0, url.find('/', url.find("://") + 3));
   }
 
+  void set_guard(Guard guard) override { guard_ = std::move(guard); }
   void start(wire::HttpCall call) override {
+    before_guard_();
+    if (std::string why = guard_(call.tag); !why.empty()) return stop(call, std::move(why));
     std::string id = on_start_(call);
     const bool asks = call.get;
     ModelService& service = *services_.at(origin_of(call.url));
@@ -45,6 +53,8 @@ class ModelClient final : public service::Downstream {
     out_.push_back({std::move(id), asks, &service, std::move(ending)});
   }
   void take_ended(std::vector<wire::HttpEnd>& ended) override {
+    std::move(stopped_.begin(), stopped_.end(), std::back_inserter(ended));
+    stopped_.clear();
     std::erase_if(out_, [&](const Out& out) {
       if (out.ending->at > clock_.now()) return false;
       ended.push_back(out.ending->end);
@@ -57,18 +67,28 @@ class ModelClient final : public service::Downstream {
 
   [[nodiscard]] bool take_wake() { return std::exchange(woken_, false); }
   [[nodiscard]] int out() const { return static_cast<int>(out_.size()); }
+  // Stopped by the guard, and not known to be by the caller yet.
+  [[nodiscard]] int stopped() const { return static_cast<int>(stopped_.size()); }
   // Calls, without queries, that are out at one service.
   [[nodiscard]] int calls_out(const ModelService& service) const {
     return static_cast<int>(std::ranges::count_if(
         out_, [&](const Out& out) { return !out.asks && out.service == &service; }));
   }
   [[nodiscard]] Instant next_end() const {
-    Instant next = Instant::max();
+    Instant next = stopped_.empty() ? Instant::max() : clock_.now();
     for (const Out& out : out_) next = std::min(next, out.ending->at);
     return next;
   }
 
  private:
+  void stop(const wire::HttpCall& call, std::string why) {
+    wire::HttpEnd end;
+    end.tag = call.tag;
+    end.transport = wire::Transport::refused;
+    end.detail = std::move(why);
+    stopped_.push_back(std::move(end));
+  }
+
   struct Out {
     std::string request_id;
     bool asks = false;
@@ -77,9 +97,12 @@ class ModelClient final : public service::Downstream {
   };
   Services services_;
   const Clock& clock_;
+  BeforeGuard before_guard_;
   OnStart on_start_;
   OnEnd on_end_;
+  Guard guard_;
   std::vector<Out> out_;
+  std::vector<wire::HttpEnd> stopped_;  // by the guard, not yet taken
   bool woken_ = false;
 };
 

@@ -117,6 +117,13 @@ WorldSettings settings_of(std::size_t luck, Random& random) {
     default:
       break;
   }
+  // Half of the runs have their locks in a Redis, and bad luck with it.
+  if (random.chance(0.5)) {
+    settings.redis = true;
+    chaos.redis_troubles = 2;
+    chaos.rivals = 3;
+    chaos.sleeps = 2;
+  }
   return settings;
 }
 

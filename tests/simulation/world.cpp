@@ -64,12 +64,15 @@ Result<void> World::try_life() {
       .vfs = vfs.name(),
       .services = {{ModelClient::origin_of(downstreams_[0].versions.at(1)->url), &coupons},
                    {ModelClient::origin_of(downstreams_[1].versions.at(1)->url), &balances}},
+      .before_guard = [this] { sleep_before_a_call(); },
       .on_start = [this](const wire::HttpCall& call) { return may_leave(call); },
       .on_end =
           [this](const std::string& id, bool asks) {
             (asks ? asked_ : out_).erase(id);
             if (!asks) ended_.insert(id);
           },
+      .redis = settings_.redis ? &redis : nullptr,
+      .on_leases = [this] { wake(intake); },
       .engine = settings_.engine,
       .intake = settings_.intake};
   VOUCH_TRY(life_, Life::open(outside));
@@ -105,6 +108,7 @@ std::string World::may_leave(const wire::HttpCall& call) {
   std::string id = key_of(call);
   if (out_.contains(id) || asked_.contains(id)) wrong("two calls at once for " + id);
   (call.get ? asked_ : out_).insert(id);
+  check_lock(id);
   return id;
 }
 
@@ -157,7 +161,7 @@ std::int64_t World::count(IssuanceState state, plan::Contract contract) {
 
 void World::crash(Survival survival) {
   happened("crash");
-  doubtful_max_ += life_->ready.depth();
+  doubtful_max_ += life_->ready.depth() + life_->client.stopped();
   vfs.crash(survival);
   end_life();
   coupons.caller_died();
@@ -168,7 +172,7 @@ void World::crash(Survival survival) {
 
 void World::kill() {
   happened("kill");
-  doubtful_max_ += life_->ready.depth();
+  doubtful_max_ += life_->ready.depth() + life_->client.stopped();
   vfs.kill();
   end_life();
   coupons.caller_died();
@@ -215,7 +219,7 @@ void World::mend_store() {
       vfs.heal();
       return crash();
     default:
-      doubtful_max_ += life_->ready.depth();
+      doubtful_max_ += life_->ready.depth() + life_->client.stopped();
       end_life();
       vfs.heal();
       coupons.caller_died();
@@ -268,6 +272,7 @@ void World::step() {
 
 void World::run(Actor actor) {
   const std::size_t queued = life_->writer.queued();
+  const std::uint64_t claims = life_->coordination->view().asked;
   const int life = counts.lives;
   switch (actor) {
     case writer:
@@ -282,6 +287,9 @@ void World::run(Actor actor) {
     case control:
       run_control();
       break;
+    case locks:
+      due_[locks] = life_->coordination->run_once(clock.now());
+      break;
     default:
       run_chaos();
       break;
@@ -294,6 +302,7 @@ void World::run(Actor actor) {
   }
   if (life_->client.take_wake()) wake(engine);
   if (life_->writer.queued() > queued) wake(writer);
+  if (life_->coordination->view().asked > claims) wake(locks);
   if (vfs.is_off()) return crash();
   if (!store_ok() && !dying_until_ && restarts_by_itself) {
     dying_until_ = clock.now() + Millis{static_cast<std::int64_t>(random.below(300))};

@@ -49,11 +49,14 @@ struct Chaos {
   int rate_changes = 0;
   int outages = 0;
   int reruns = 0;
+  int redis_troubles = 0;      // lost, silent, emptied, errors, rubbish; for a while
+  int rivals = 0;              // somebody else has a lock, for a while
+  int sleeps = 0;              // the process stands still for longer than a lock lives
   bool setup_outages = false;  // wrong credentials for a while
 
   [[nodiscard]] bool none_left() const {
     return crashes + kills + disk_failures + stops + pauses + cancels + service_pauses +
-               rate_changes + outages ==
+               rate_changes + outages + redis_troubles + rivals + sleeps ==
            0;
   }
 };
@@ -65,6 +68,7 @@ struct WorldSettings {
                 .setup_probe = Millis{2000},
                 .query_apart = Millis{500}},
       .breaker = {.open_first = Millis{500}, .open_max = Millis{4000}, .probe_first = Millis{100}},
+      .lock = {.life_min = Millis{3000}, .margin = Millis{500}},
       .idle_poll = Millis{100}};
   strategy::IntakeSettings intake{
       .poll = Millis{10}, .idle_poll = Millis{50}, .setup_probe = Millis{2000}};
@@ -84,6 +88,7 @@ struct WorldSettings {
   }
   double limit = 400;  // calls per second of each downstream
   Millis control_poll{50};
+  bool redis = false;  // locks through a Redis
   Chaos chaos;
 };
 
@@ -146,6 +151,7 @@ class World {
   CrashVfs vfs;
   ModelService coupons;
   ModelService balances;
+  ModelRedis redis{clock};
   bool restarts_by_itself = true;  // after a failure of its store
   bool other_traffic = false;      // a single every second, until all jobs are over
 
@@ -159,7 +165,7 @@ class World {
   Counts counts;
 
  private:
-  enum Actor : std::size_t { writer, intake, engine, control, chaos, kActors };
+  enum Actor : std::size_t { writer, intake, engine, control, locks, chaos, kActors };
   struct Command {
     std::int64_t id = 0;
     std::variant<data::SubmitJob, data::ChangeJob, strategy::SingleRequest> what;
@@ -214,6 +220,14 @@ class World {
   void chaos_service();
   void chaos_rate();
   void chaos_outage();
+
+  // world_locks.cpp
+  void chaos_redis();
+  void chaos_rival();
+  void chaos_sleep();
+  void sleep_before_a_call();
+  [[nodiscard]] Nanos longer_than_a_lock();
+  void check_lock(const std::string& request_id);
 
   WorldSettings settings_;
   std::vector<std::shared_ptr<const plan::Campaign>> campaigns_;

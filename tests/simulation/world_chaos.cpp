@@ -23,6 +23,9 @@ void World::run_chaos() {
       {&left.service_pauses, &World::chaos_service},
       {&left.rate_changes, &World::chaos_rate},
       {&left.outages, &World::chaos_outage},
+      {&left.redis_troubles, &World::chaos_redis},
+      {&left.rivals, &World::chaos_rival},
+      {&left.sleeps, &World::chaos_sleep},
   };
   std::erase_if(kinds, [](const Kind& kind) { return *kind.left == 0; });
   if (kinds.empty()) return calm();

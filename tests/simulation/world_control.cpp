@@ -169,6 +169,8 @@ void World::set_url(std::size_t which, std::string url) {
 void World::calm() {
   calm_ = true;
   vfs.heal();
+  redis.be(ModelRedis::Mood::well, clock.now());
+  redis.forget_rivals();
   for (ModelService* service : {&coupons, &balances}) service->begin_outage({}, clock.now());
   for (std::size_t which : {0U, 1U}) pause_service(which, false);
 }

@@ -21,6 +21,9 @@ constexpr std::string_view kApplied = "SELECT count(*) FROM applied_command";
 constexpr std::string_view kPauseReason = "SELECT pause_reason FROM job WHERE number = 1";
 constexpr std::string_view kRerunRows = "SELECT rows_accepted FROM job WHERE number = 2";
 constexpr std::string_view kRerunPlanned = "SELECT ranges_planned FROM job WHERE number = 2";
+constexpr std::string_view kEpoch = "SELECT epoch FROM job_range WHERE job = 1 AND range = 3";
+constexpr std::string_view kOwned =
+    "SELECT count(*) FROM job_range WHERE job = 1 AND range = 3 AND owner = 'north'";
 constexpr std::string_view kRowsAccepted = "SELECT rows_accepted FROM job WHERE number = 1";
 
 }  // namespace
@@ -362,4 +365,18 @@ TEST_CASE("ledger_commands: a statement ends an unsettled job, one way or the ot
     CHECK(world.state_of(intent) == (executed ? S::issued : S::failed));
     CHECK(world.job_state() == JobState::done);
   }
+}
+
+TEST_CASE("ledger_commands: a range's epoch and owner are durable, and change nothing else") {
+  WriterWorld world;
+  world.submit();
+  world.start({9});
+  const std::int64_t rows = world.count(kRows);
+  world.write(data::ClaimRange{.job_number = 1, .range = 3, .epoch = 5, .owner = "south"});
+  CHECK(world.count(kEpoch) == 5);
+  world.write(data::ClaimRange{.job_number = 1, .range = 3, .epoch = 9, .owner = "north"});
+  world.restart();
+  CHECK(world.count(kEpoch) == 9);
+  CHECK(world.count(kOwned) == 1);
+  CHECK(world.count(kRows) == rows);
 }

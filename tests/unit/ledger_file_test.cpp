@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "common/files.hpp"
+#include "common/random.hpp"
 #include "daemon/data/ledger_file.hpp"
 #include "tests/support/temporary_folder.hpp"
 
@@ -87,4 +88,33 @@ TEST_CASE("ledger file: a clock behind the newest event by more than five minute
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code == Errc::attention);
   CHECK(refused.error().hint.find("--accept-clock") != std::string::npos);
+}
+
+TEST_CASE("ledger file: each start begins with an epoch above all before") {
+  const test::TemporaryFolder folder;
+  SeededRandom random{1};
+  std::int64_t before = 0;
+  for (int start = 0; start < 3; ++start) {
+    auto ledger = data::open_ledger(folder / "ledger.db", WallTime{}, random);
+    REQUIRE(ledger);
+    const auto first = data::first_epoch(*ledger);
+    REQUIRE(first);
+    CHECK(*first > before + 1'000'000'000);  // whatever the run before has claimed
+    before = *first;
+  }
+}
+
+TEST_CASE("instance lock: its place is the file's own, and stays the same") {
+  const test::TemporaryFolder folder;
+  const test::TemporaryFolder copy;
+  const SystemClock clock;
+  std::string place;
+  {
+    const auto lock = data::InstanceLock::take(folder.path().string(), clock);
+    place = lock->place();
+  }
+  CHECK(place.find(' ') == std::string::npos);
+  CHECK(place.size() > 36);
+  CHECK(data::InstanceLock::take(folder.path().string(), clock)->place() == place);
+  CHECK(data::InstanceLock::take(copy.path().string(), clock)->place() != place);
 }
