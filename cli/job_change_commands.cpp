@@ -66,6 +66,7 @@ struct UpdateOptions {
   std::string job;
   std::optional<double> rate;
   std::string finish_by;
+  std::optional<std::int64_t> failures_percent_max;
   bool no_rate = false, no_finish_by = false, accept_late = false;
 };
 
@@ -87,6 +88,7 @@ Result<int> update(Session& session, const UpdateOptions& asked) {
   store::JobOptions options = view.row.options;
   if (asked.rate) options.rate = asked.rate;
   if (asked.no_rate) options.rate.reset();
+  if (asked.failures_percent_max) options.failures_percent_max = asked.failures_percent_max;
   if (!asked.finish_by.empty()) {
     VOUCH_TRY(options.finish_by, session.time("--finish-by", asked.finish_by));
   }
@@ -156,7 +158,7 @@ void add_switches(Group& job) {
 void add_job_changes(Group& job) {
   auto updated = std::make_shared<UpdateOptions>();
   job.leaf({.name = "update",
-            .summary = "Change a job's own rate or the time it must finish by",
+            .summary = "Change a job's own rate, the time it must finish by, or when it pauses",
             .description = "A vouchd that runs takes it up within a second.",
             .examples = {"vouchctl job update birthday-november --rate 100/s",
                          "vouchctl job update birthday-november --finish-by 2036-12-24T18:00+01:00 "
@@ -167,6 +169,8 @@ void add_job_changes(Group& job) {
       .flag("--no-rate", updated->no_rate, "only the downstreams' limits")
       .option("--finish-by", "TIME", updated->finish_by, "what has not started by then expires")
       .flag("--no-finish-by", updated->no_finish_by, "let it take its time")
+      .number("--pause-at-failures", "PERCENT", updated->failures_percent_max, 1, 100,
+              "pause when more of the last rows end without a voucher (100 never)")
       .flag("--accept-late", updated->accept_late, "although it will not end in time")
       .one_at_least()
       .changes();

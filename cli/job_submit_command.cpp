@@ -18,6 +18,7 @@ struct SubmitOptions {
   std::string list, client, submit_key, start_at, finish_by, for_date;
   std::optional<double> rate;
   std::optional<std::int64_t> pilot;
+  std::optional<std::int64_t> failures_percent_max;
   std::vector<std::string> tolerate;
   bool accept_late = false;
   bool accept_uncertain = false;
@@ -56,6 +57,7 @@ Result<store::JobOptions> job_options(Session& session, const SubmitOptions& opt
     VOUCH_TRY(out.finish_by, session.time("--finish-by", options.finish_by));
   }
   out.pilot = options.pilot;
+  out.failures_percent_max = options.failures_percent_max;
   VOUCH_CHECK(Tolerance::parse(options.tolerate).map([](const Tolerance&) {}));
   out.tolerate = options.tolerate;
   out.accept_uncertain = options.accept_uncertain;
@@ -88,6 +90,7 @@ std::string content_digest(const SubmitOptions& options, const Submission& submi
                      {"finish_by", options.finish_by},
                      {"for_date", options.for_date},
                      {"pilot", options.pilot ? Json(*options.pilot) : Json(nullptr)},
+                     {"failures_percent_max", options.failures_percent_max.value_or(0)},
                      {"tolerate", options.tolerate}};
   return hex(sha256(content.dump()));
 }
@@ -458,6 +461,8 @@ void add_arguments(Arguments& arguments, SubmitOptions& options) {
       .flag("--accept-late", options.accept_late, "submit although it will not end in time")
       .number("--pilot", "N", options.pilot, 1, INT64_MAX,
               "give N recipients theirs, then pause until `job resume`")
+      .number("--pause-at-failures", "PERCENT", options.failures_percent_max, 1, 100,
+              "pause when more of the last rows end without a voucher (50; 100 never)")
       .option("--for-date", "DATE", options.for_date,
               "the day (month, year) that counts for `once_per`: 2026-11-22")
       .number("--min-rows", "N", options.import.rows_min, 0, INT64_MAX,

@@ -102,6 +102,12 @@ std::optional<Obstacle> obstacle_of(const store::JobProgress& job) {
     case PauseReason::pilot:
       return Obstacle{"the pilot's rows are settled: look at them before the others follow",
                       command("results", job) + ", then " + command("resume", job)};
+    case PauseReason::failures:
+      return Obstacle{"too many rows end without a voucher" + detail,
+                      "see why: vouchctl job results " + format_id(ObjectKind::job, job.id) +
+                          " --only not-issued; then " + command("resume", job) +
+                          ", or first: vouchctl job update " +
+                          format_id(ObjectKind::job, job.id) + " --pause-at-failures 100"};
     case PauseReason::approval:
       return Obstacle{"it waits for approval" + detail, "vouchctl approval list"};
     case PauseReason::budget:

@@ -165,9 +165,11 @@ enum class PauseReason : std::uint8_t {
   coordination = 5,
   store = 6,
   pilot = 7,
+  failures = 9,  // too many rows ended without a voucher
 };
-inline constexpr std::array<std::string_view, 8> kPauseReasonNames = {
-    "", "operator", "approval", "setup", "budget", "coordination", "store", "pilot"};
+inline constexpr std::array<std::string_view, 10> kPauseReasonNames = {
+    "",      "operator", "approval", "setup", "budget", "coordination",
+    "store", "pilot",    "pool",     "failures"};
 [[nodiscard]] constexpr std::string_view name_of(PauseReason reason) {
   return kPauseReasonNames[static_cast<std::size_t>(reason)];
 }

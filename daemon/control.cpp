@@ -425,7 +425,14 @@ Result<void> Control::notice_troubles(Instant now) {
     VOUCH_TRY(const data::StateCounts totals, reader_.totals(job.number));
     notices_.held(job, totals, now);
     const data::JobNow* known = snapshot->job(job.number);
-    if (known == nullptr || !known->finish_by) continue;
+    if (known == nullptr) continue;
+    if (std::string why = failure_watch_.look(job, *known, totals); !why.empty()) {
+      parts_.writer.push(data::ChangeJob{.number = job.number,
+                                         .action = JobAction::pause,
+                                         .reason = PauseReason::failures,
+                                         .words = std::move(why)});
+    }
+    if (!known->finish_by) continue;
     VOUCH_TRY(const std::int64_t open, reader_.open_rows(job.number));
     notices_.late(job, *known->finish_by, open, now, parts_.clock.wall_now());
   }

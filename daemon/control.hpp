@@ -26,6 +26,7 @@
 #include "daemon/data/ledger_writer.hpp"
 #include "daemon/data/snapshot.hpp"
 #include "daemon/definitions.hpp"
+#include "daemon/failure_watch.hpp"
 #include "daemon/lane_watch.hpp"
 #include "daemon/notices.hpp"
 #include "daemon/notifier.hpp"
@@ -101,6 +102,7 @@ class Control {
   std::atomic<bool> reload_{false};
   Notices notices_;
   LaneWatch lane_watch_;
+  FailureWatch failure_watch_;
   Instant next_troubles_{};
 };
 

@@ -236,6 +236,12 @@ void Definitions::fill_job(data::JobNow& now, const store::JobRow& row) const {
   now.start_at = row.options.start_at;
   now.finish_by = row.options.finish_by;
   now.rerun_of = row.rerun_of;
+  now.failures_percent_max = row.options.failures_percent_max.value_or(now.failures_percent_max);
+  for (const std::string& part : row.options.tolerate) {
+    if (const auto state = issuance_state_of(part.substr(0, part.find('=')))) {
+      now.tolerated.push_back(*state);
+    }
+  }
   for (const std::string& name : row.options.rerun_states) {
     if (const auto state = issuance_state_of(name)) now.rerun_states.push_back(*state);
   }

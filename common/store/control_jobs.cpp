@@ -103,6 +103,7 @@ std::string to_json(const JobOptions& options) {
   if (options.start_at) out["start_at_ms"] = to_ms(*options.start_at);
   if (options.finish_by) out["finish_by_ms"] = to_ms(*options.finish_by);
   if (options.pilot) out["pilot"] = *options.pilot;
+  if (options.failures_percent_max) out["failures_percent_max"] = *options.failures_percent_max;
   out["occurrence"] = options.occurrence;
   if (!options.for_date.empty()) out["for_date"] = options.for_date;
   if (!options.rerun_states.empty()) out["rerun_states"] = options.rerun_states;
@@ -122,6 +123,7 @@ Result<JobOptions> parse_job_options(std::string_view json_text) {
   VOUCH_TRY(out.start_at, read_ms(reader, "start_at_ms"));
   VOUCH_TRY(out.finish_by, read_ms(reader, "finish_by_ms"));
   VOUCH_TRY(out.pilot, reader.optional_integer("pilot", 0, INT64_MAX));
+  VOUCH_TRY(out.failures_percent_max, reader.optional_integer("failures_percent_max", 1, 100));
   VOUCH_TRY(const auto occurrence, reader.optional_integer("occurrence", 0, INT64_MAX));
   out.occurrence = static_cast<std::uint64_t>(occurrence.value_or(0));
   VOUCH_TRY(const auto for_date, reader.optional_text("for_date"));

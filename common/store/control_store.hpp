@@ -106,6 +106,7 @@ struct JobOptions {
   std::optional<WallTime> start_at;
   std::optional<WallTime> finish_by;
   std::optional<std::int64_t> pilot;
+  std::optional<std::int64_t> failures_percent_max;  // more without a voucher pause the job
   std::uint64_t occurrence = 0;  // from once_per and for_date; unused under OncePer::column
   std::string for_date;          // as given or derived, "2026-11-22"
   std::vector<std::string> rerun_states;

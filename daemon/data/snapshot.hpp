@@ -82,6 +82,9 @@ struct JobNow {
   std::optional<double> rate;
   std::optional<WallTime> start_at;
   std::optional<WallTime> finish_by;  // its own or the end of the campaign's window
+  // Of the rows that end, more than so many without a voucher pause the job; those states apart.
+  std::int64_t failures_percent_max = 50;
+  std::vector<IssuanceState> tolerated;
   bool settle_by_repeat = false;
   std::optional<WallTime> restored_at;  // fresh rows may have been executed since: born in doubt
   ObjectId rerun_of = 0;

@@ -27,7 +27,7 @@ CREATE TABLE job (
   campaign         INTEGER NOT NULL REFERENCES campaign (number),
   kind             INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 2),   -- 0 list, 1 rerun, 2 single
   state            INTEGER NOT NULL CHECK (state BETWEEN 0 AND 7),
-  pause_reason     INTEGER NOT NULL DEFAULT 0 CHECK (pause_reason BETWEEN 0 AND 7),
+  pause_reason     INTEGER NOT NULL DEFAULT 0 CHECK (pause_reason BETWEEN 0 AND 9),
   pause_detail     TEXT    NOT NULL DEFAULT '',
   ranges           INTEGER NOT NULL,         -- how many ranges the list has
   start_range      INTEGER NOT NULL,         -- planning starts here and wraps round

@@ -212,6 +212,26 @@ PY
   assert_contains "$output" "credentials, URL or form"
 }
 
+@test "job: one that mostly ends without vouchers pauses, until people have looked" {
+  make_gifts 400/s
+  start_vouchd
+  faults '{"coupons":{"refusals":[{"probability":1,"code":"SOLD_OUT"}]},
+    "balances":{"refusals":[{"probability":1,"code":"SOLD_OUT"}]}}'
+  recipients many 2000 >many.csv
+  run -9 submit many many.csv --wait --timeout 60s
+  assert_contains "$output" "too many rows end without a voucher"
+  assert_equal "paused failures" "$(vouchctl job list -o json | jq -r '.[0] |
+    "\(.state) \(.reason)"')"
+  # It was stopped long before its end, and goes on when somebody says so.
+  (($(field many declined) < 3000))
+  faults '{}'
+  run -0 vouchctl job update many --pause-at-failures 100
+  run -0 vouchctl job resume many
+  run -3 vouchctl -q job wait many --timeout 120s
+  assert_equal "$(executions)" "$(field many issued)"
+  run -2 vouchctl job update many --pause-at-failures 101
+}
+
 @test "job: paused, resumed, limited, cancelled" {
   make_gifts 20/s
   start_vouchd
