@@ -133,6 +133,7 @@ data::SubmitJob submission(ObjectId id, std::int32_t ranges, ObjectId rerun_of =
 // A job with every end that a row can have, and a stop while calls are out.
 void run_job(Life& life) {
   life.write(submission(0xa1, 1));
+  life.write(data::ClaimRange{.job_number = 1, .range = 0, .epoch = 7, .owner = "main"});
   const auto rows = life.start({1, 2, 3, 4, 5, 6});
   life.start({1, 7});  // a repeat among them: the second look
   life.end(rows[0], E::confirm);
@@ -190,6 +191,7 @@ void read_all(Life& life) {
   CHECK(life.reader.single_input(1, sample_intent(20).key));
   CHECK(life.reader.last_event().value() > 0);
   CHECK(life.reader.ranges(1).value().size() == 1);
+  CHECK(life.reader.range_has_open_rows(1, 0));
 }
 
 const std::string kWholeKey =
