@@ -60,7 +60,6 @@ trouble() {
   assert_contains "$(cat "$PLACE/vouchd.log")" "Redis is lost"
 }
 
-# bats test_tags=short
 @test "locks: Redis killed and restarted empty" {
   kill_redis() { stop redis KILL || true; }
   trouble kill_redis
@@ -200,7 +199,6 @@ says_rival() { curl --silent "$ADMIN_URL/readyz?verbose" | grep -q 'locked by a 
   finish 600
 }
 
-# bats test_tags=short
 @test "locks: settings of Redis that are wrong are refused with what to do" {
   printf 'redis = cache:6379\n' >"$PLACE/vouchd.conf"
   run -2 vouchd --config "$PLACE/vouchd.conf" --check-config
@@ -222,6 +220,7 @@ says_rival() { curl --silent "$ADMIN_URL/readyz?verbose" | grep -q 'locked by a 
   run -0 vouchd --config "$PLACE/vouchd.conf" --check-config
 }
 
+# bats test_tags=short
 @test "locks: with a password, over a database of its own" {
   stop redis || true
   start redis redis-server --port 0 --unixsocket "$PLACE/redis.sock" --dir "$PLACE" --save '' \
