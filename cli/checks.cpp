@@ -271,18 +271,33 @@ void check_control(Session& session, bool deep, Findings& out) {
   } else {
     add(out, "audit trail", audit.error());
   }
-  const auto policy = (*control)->policy();
-  const auto operators = (*control)->operators();
-  if (!policy || !operators) return add(out, "policy", policy ? operators.error() : policy.error());
-  const std::size_t count = operators->size();
-  add(out, "policy", Level::ok,
-      *policy + ", " + std::to_string(count) + (count == 1 ? " operator" : " operators"));
   const auto last = (*control)->last_audit_time();
   if (last && *last && **last > session.now() + kClockSlack) {
     add(out, "clock", Level::fail, "behind the last audit row of " + format_time_utc(**last),
         "set the machine's clock; job windows and records depend on it");
   } else {
     add(out, "clock", Level::ok, format_time_utc(session.now()));
+  }
+}
+
+// A matter of the office, not of the store: `store check` has nothing to say about it.
+void check_policy(Session& session, Findings& out) {
+  const auto control = session.control();
+  if (!control) return;  // said by check_control
+  const auto policy = (*control)->policy();
+  const auto operators = (*control)->operators();
+  if (!policy || !operators) return add(out, "policy", policy ? operators.error() : policy.error());
+  const std::size_t count = operators->size();
+  const std::string words =
+      *policy + ", " + std::to_string(count) + (count == 1 ? " operator" : " operators");
+  if (*policy == "solo") {
+    add(out, "policy", Level::warn, words + ": one alone decides about rows in doubt or held",
+        "where two must agree, make the store with `vouchctl init --policy four-eyes`");
+  } else if (count < 2) {
+    add(out, "policy", Level::warn, words + ": nobody can confirm what he proposes",
+        "add another: vouchctl operator create NAME --account ACCOUNT");
+  } else {
+    add(out, "policy", Level::ok, words);
   }
 }
 

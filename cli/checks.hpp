@@ -28,6 +28,8 @@ void check_machine(Session& session, Findings& out);
 void check_files(Session& session, Findings& out);
 // Structure of the control store and its audit chain; with `deep` every page and index.
 void check_control(Session& session, bool deep, Findings& out);
+// How many must agree about rows in doubt or held, and whether there are so many.
+void check_policy(Session& session, Findings& out);
 // Structure of the ledger and the balance of its jobs.  Unless `deep`, a ledger above 256 MiB is
 // not read through, since that would hold back its WAL.
 void check_ledger(Session& session, bool deep, Findings& out);

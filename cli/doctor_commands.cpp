@@ -12,6 +12,7 @@ Result<int> doctor(Session& session, bool only_trouble) {
   check_machine(session, findings);
   check_files(session, findings);
   check_control(session, false, findings);
+  check_policy(session, findings);
   check_ledger(session, false, findings);
   check_lists(session, findings);
   check_pools(session, false, findings);

@@ -9,6 +9,7 @@
 #include "cli/job_blocks.hpp"
 #include "cli/job_verdict.hpp"
 #include "cli/lock_service.hpp"
+#include "cli/resolve_command.hpp"
 #include "common/json.hpp"
 #include "common/text.hpp"
 
@@ -373,6 +374,7 @@ void add_issuance_commands(CommandLine& line) {
             [explained](Session& session) { return explain_issuance(session, *explained); })
       .required("ID", explained->id, kIdHelp)
       .flag("--reveal", explained->reveal, kRevealHelp);
+  add_issuance_resolve(group);
 }
 
 }  // namespace vouch::cli

@@ -202,6 +202,9 @@ std::string words_of(const store::EventRow& event) {
       return "taken over by a rerun" + detail;
     case EventKind::statement:
       return "settled by the downstream's " + event.detail;
+    case EventKind::resolved:
+      return "settled by people: " + event.detail +
+             (event.reference.empty() ? "" : ", reference " + event.reference);
     case EventKind::asked:
       return "asked: " + attempt_words(event);
     case EventKind::job:

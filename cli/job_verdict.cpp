@@ -31,9 +31,10 @@ std::optional<Obstacle> unsettled(const store::JobProgress& job) {
   if (held > 0) parts.push_back(format_count(held) + " held");
   if (in_doubt > 0) parts.push_back(format_count(in_doubt) + " in doubt");
   Obstacle out{"everything was tried, and " + join(parts, ", ") + " are left", ""};
+  const std::string id = format_id(ObjectKind::job, job.id);
   out.advice = held > 0
-                   ? "see why: vouchctl issuance list --job " + format_id(ObjectKind::job, job.id) +
-                         " --state held"
+                   ? "see why: vouchctl issuance list --job " + id +
+                         " --state held; then decide: vouchctl issuance resolve --job " + id
                    : "repeat those in doubt: " + command("cancel", job) + " --settle-by-repeat";
   return out;
 }

@@ -501,25 +501,6 @@ Judgement classify(const LedgerEntry& row, std::span<const StatementEntry> entri
   return {.c = row.state == IssuanceState::sending ? Class::early : Class::resolves};
 }
 
-void SetDigest::add(std::string_view member) {
-  const Digest128 digest = sha256_128(member);
-  const auto half = [&](std::size_t from) {
-    std::uint64_t value = 0;
-    for (std::size_t i = from; i < from + 8; ++i) value = value << 8 | digest[i];
-    return value;
-  };
-  const std::uint64_t low = low_ + half(8);
-  high_ += half(0) + (low < low_ ? 1 : 0);
-  low_ = low;
-}
-
-std::string SetDigest::text() const {
-  std::string bytes;
-  append_number(bytes, high_, 8);
-  append_number(bytes, low_, 8);
-  return hex(std::span{reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
-}
-
 std::int64_t Balance::differences() const {
   return count(Class::lost) + count(Class::ghost) + count(Class::doubled) + count(Class::differs);
 }

@@ -24,6 +24,7 @@
 #include "common/identity.hpp"
 #include "common/issuance_state.hpp"
 #include "common/result.hpp"
+#include "common/set_digest.hpp"
 #include "common/store/external_sort.hpp"
 
 namespace vouch::cli {
@@ -159,18 +160,6 @@ struct ClassTotal {
 struct JobTotal {
   std::array<std::int64_t, kClasses> by_class{};
   std::array<std::int64_t, kIssuanceStates> by_state{};
-};
-
-// Equal for equal sets, whatever their order: the sum of the members' digests.
-class SetDigest {
- public:
-  void add(std::string_view member);
-  [[nodiscard]] std::string text() const;  // 32 hexadecimal digits
-  bool operator==(const SetDigest&) const = default;
-
- private:
-  std::uint64_t low_ = 0;
-  std::uint64_t high_ = 0;
 };
 
 struct Balance {

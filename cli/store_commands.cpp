@@ -14,10 +14,6 @@ struct InitOptions {
 };
 
 Result<int> init(Session& session, const InitOptions& options) {
-  if (options.policy != "solo") {
-    return fail(Errc::invalid, "the policy four-eyes is not available yet",
-                "take --policy solo: four-eyes comes together with approvals");
-  }
   const bool existed = path_exists(session.paths().control_db());
   Record record = {{"store", "Store", session.paths().root}, {"policy", "Policy", options.policy}};
   if (!session.dry_run()) {
@@ -92,7 +88,8 @@ void add_store_commands(CommandLine& line) {
                          "vouchctl --store ./vouch-store init --policy solo -o json"}},
            [options](Session& session) { return init(session, *options); })
       .one_of("--policy", options->policy, {"solo", "four-eyes"},
-              "solo: one operator decides alone (the default)")
+              "solo: one operator decides alone (the default); four-eyes: `issuance resolve` needs "
+              "a second one, for good")
       .changes();
 
   Group store = top.group("store", "The store as a whole");

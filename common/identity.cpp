@@ -45,6 +45,8 @@ std::string_view prefix_of(ObjectKind kind) {
       return "opr_";
     case ObjectKind::pool:
       return "pol_";
+    case ObjectKind::proposal:
+      return "prp_";
   }
   return "";
 }

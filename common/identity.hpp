@@ -33,7 +33,8 @@ enum class ObjectKind : std::uint8_t {
   client,
   downstream,
   operator_account,
-  pool
+  pool,
+  proposal,
 };
 
 [[nodiscard]] ObjectId new_object_id(Random& random);

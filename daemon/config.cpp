@@ -151,6 +151,18 @@ void add_options(CLI::App& app, Config& config) {
       ->configurable(false);
 }
 
+void add_control_socket(CLI::App& app, Config& config) {
+  app.add_option("--control-socket", config.control_socket,
+                 "Where proposals are confirmed: a path, or none; else beside the ledger")
+      ->check(CLI::Validator(
+          [](std::string& text) {
+            return text.starts_with('/') || text == "none"
+                       ? std::string{}
+                       : "\"" + text + "\" is neither none nor begins with /";
+          },
+          "PATH"));
+}
+
 void add_tuning(CLI::App& app, Config& config) {
   service::RetrySettings& retry = config.engine.retry;
   service::BreakerSettings& breaker = config.engine.breaker;
@@ -188,6 +200,7 @@ constexpr Variable kVariables[] = {
     {"VOUCH_INSTANCE", "--instance"},
     {"VOUCH_ADMIN_LISTEN", "--admin-listen"},
     {"VOUCH_ANCHOR_FILE", "--anchor-file"},
+    {"VOUCH_CONTROL_SOCKET", "--control-socket"},
     {"VOUCH_DOWNSTREAM_AUTHORITIES", "--downstream-authorities"},
     {"VOUCH_NOTIFY_COMMAND", "--notify-command"},
     {"VOUCH_REDIS", "--redis"},
@@ -268,6 +281,7 @@ tl::expected<Config, EarlyExit> read_config(int argc, const char* const* argv) {
   app.config_formatter(std::make_shared<SectionedFile>());
   app.allow_config_extras(CLI::config_extras_mode::error);
   add_options(app, config);
+  add_control_socket(app, config);
   add_tuning(app, config);
   bool check = false;
   bool version = false;

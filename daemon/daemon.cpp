@@ -134,11 +134,20 @@ Result<std::unique_ptr<Daemon>> Daemon::open(const Config& config, const Clock& 
     log::warn("going on with this clock, as asked", {{"why", right.error().message}});
   }
   VOUCH_CHECK(check_control(config, control, reader, clock.wall_now()));
-  std::unique_ptr<Daemon> daemon{
-      new Daemon(config, clock, random,
-                 Opened{std::move(lock), std::move(fault_mark), std::move(spool), std::move(ledger),
-                        data::LedgerReader{std::move(for_intake)}, std::move(reader),
-                        std::move(control), id, first_epoch})};
+  VOUCH_TRY(const std::string wanted, control.policy());
+  VOUCH_TRY(std::string policy, data::keep_policy(ledger, wanted));
+  if (policy != wanted) {
+    log::warn("the control store's policy is not followed: this ledger was told another before",
+              {{"control_store", wanted}, {"in_force", policy}});
+  }
+  VOUCH_TRY(store::Database for_socket, data::open_ledger_reader(path));
+  VOUCH_TRY(store::ControlStore socket_control, store::ControlStore::open(paths));
+  std::unique_ptr<Daemon> daemon{new Daemon(
+      config, clock, random,
+      Opened{std::move(lock), std::move(fault_mark), std::move(spool), std::move(ledger),
+             data::LedgerReader{std::move(for_intake)}, std::move(reader), std::move(control), id,
+             first_epoch, data::LedgerReader{std::move(for_socket)}, std::move(socket_control),
+             std::move(policy)})};
   VOUCH_CHECK(daemon->begin(config));
   if (is_older) VOUCH_CHECK(daemon->control_->resubmit_lost_jobs());
   return daemon;
@@ -173,6 +182,10 @@ Daemon::Daemon(const Config& config, const Clock& clock, Random& random, Opened 
           std::move(opened.control), std::move(opened.control_reader), paths_, config.instance,
           config.anchor_file, opened.ledger_id,
           Control::Parts{writer_, board_, engine_, intake_, notifier_, clock})},
+      control_socket_{std::move(opened.socket_control),
+                      std::move(opened.socket_reader),
+                      std::move(opened.policy),
+                      {writer_, health_, clock, random}},
       http_{clock},
       started_at_ms_{to_ms(clock.wall_now())} {}
 
@@ -183,6 +196,7 @@ Daemon::~Daemon() {
   intake_.wake();
   if (redis_) redis_->wake();
   http_.stop();
+  control_socket_.stop();
   for (std::thread& thread : threads_) thread.join();
   // What is still out keeps its lock until that runs out.
   if (redis_ && drained()) redis_->release_all();
@@ -196,8 +210,30 @@ Result<void> Daemon::begin(const Config& config) {
   VOUCH_CHECK(fault_mark_.clear());
   fault_mark_.watch();
   VOUCH_CHECK(control_->begin());
+  VOUCH_CHECK(open_control_socket(config));
   if (!redis_) writer_.push(data::CoordinationTurned{});
   return listen(config);
+}
+
+// What is to be confirmed can wait, and calls cannot: where the usual place is too long for a
+// socket, the daemon runs without one.
+Result<void> Daemon::open_control_socket(const Config& config) {
+  if (config.control_socket == "none") return data::keep_control_socket(ledger_file_, "");
+  const bool usual = config.control_socket.empty();
+  const std::string path =
+      usual ? paths_.ledger_folder(config.instance) + "/control.sock" : config.control_socket;
+  const std::string absolute = std::filesystem::absolute(path).string();
+  if (auto open = control_socket_.listen(absolute, paths_.root); !open) {
+    if (!usual || open.error().code != Errc::invalid) {
+      return within("control-socket", open.error());
+    }
+    log::warn(
+        "no control socket: nothing can be proposed or confirmed; give it a shorter path "
+        "with control-socket",
+        {{"why", open.error().message}});
+    return data::keep_control_socket(ledger_file_, "");
+  }
+  return data::keep_control_socket(ledger_file_, absolute);
 }
 
 Result<void> Daemon::listen(const Config& config) {
@@ -227,6 +263,7 @@ void Daemon::start() {
   run_thread("vouch-intake", kDrainNice, &Daemon::run_intake);
   if (redis_) run_thread("vouch-redis", 0, &Daemon::run_redis);
   run_thread("vouch-control", 0, &Daemon::run_control);
+  run_thread("vouch-socket", 0, &Daemon::run_control_socket);
   if (listens_) run_thread("vouch-http", 0, &Daemon::run_http);
   ready_to_serve_ = true;
 }
@@ -333,9 +370,14 @@ void Daemon::run_http() {
   http_.run();
 }
 
+void Daemon::run_control_socket() {
+  control_socket_.run();
+}
+
 void Daemon::drain() {
   ready_to_serve_ = false;
   engine_.drain();
+  control_socket_.drain();
   downstream_.wake();
 }
 

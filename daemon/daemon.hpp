@@ -20,6 +20,7 @@
 #include "daemon/access/metrics_text.hpp"
 #include "daemon/config.hpp"
 #include "daemon/control.hpp"
+#include "daemon/control_socket.hpp"
 #include "daemon/data/ledger_file.hpp"
 #include "daemon/data/outcome_spool.hpp"
 #include "daemon/fault_mark.hpp"
@@ -62,10 +63,14 @@ class Daemon {
     store::ControlStore control;
     std::string ledger_id;
     std::int64_t first_epoch = 0;
+    data::LedgerReader socket_reader;
+    store::ControlStore socket_control;
+    std::string policy;
   };
   Daemon(const Config& config, const Clock& clock, Random& random, Opened opened);
   [[nodiscard]] Result<void> begin(const Config& config);
   [[nodiscard]] Result<void> listen(const Config& config);
+  [[nodiscard]] Result<void> open_control_socket(const Config& config);
   [[nodiscard]] access::HttpResponse answer(const access::HttpRequest& request);
   [[nodiscard]] std::string readiness() const;
   void run_thread(const char* name, int nice, void (Daemon::*body)());
@@ -80,6 +85,7 @@ class Daemon {
       const Config& config, const std::string& ledger_id);
   void redis_turned(bool is_up, const std::string& why);
   [[nodiscard]] service::Coordination& coordination();
+  void run_control_socket();
 
   const Clock& clock_;
   store::StorePaths paths_;
@@ -99,6 +105,7 @@ class Daemon {
   strategy::Intake intake_;
   Notifier notifier_;
   std::unique_ptr<Control> control_;
+  ControlSocket control_socket_;
   access::HttpServer http_;
   bool listens_ = false;
   data::LedgerWriter::Recovered recovered_;

@@ -95,9 +95,9 @@ Result<void> fill(Database& database, std::string_view policy, std::string_view 
 
 Result<ControlStore> ControlStore::init(const StorePaths& paths, std::string_view policy,
                                         std::string_view account, Random& random, WallTime now) {
-  if (policy != "solo") {
-    return fail(Errc::invalid, "the policy \"" + std::string{policy} + "\" is not available yet",
-                "take solo: four-eyes comes together with approvals");
+  if (policy != "solo" && policy != "four-eyes") {
+    return fail(Errc::invalid, "there is no policy \"" + std::string{policy} + "\"",
+                "take solo or four-eyes");
   }
   VOUCH_CHECK(make_folders(paths));
   VOUCH_CHECK(make_secret(paths, random));

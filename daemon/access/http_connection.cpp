@@ -154,6 +154,7 @@ void Connection::hand_over() {
   request.headers = host_.header_views;
   request.connection = id_;
   request.sequence = ++sequence_;
+  request.peer_uid = peer_uid_;
   busy_ = true;
   deadline_ = kNever;  // how long an answer takes is the handler's affair
   ++host_.counters.requests;

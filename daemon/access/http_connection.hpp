@@ -57,8 +57,9 @@ struct RefusedRequest {
 // One peer.  Kept alive by the map of the server and by the operation under way.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(ConnectionHost& host, Socket socket, std::uint64_t id)
-      : host_{host}, socket_{std::move(socket)}, id_{id} {}
+  Connection(ConnectionHost& host, Socket socket, std::uint64_t id,
+             std::optional<std::uint32_t> peer_uid)
+      : host_{host}, socket_{std::move(socket)}, id_{id}, peer_uid_{peer_uid} {}
 
   void start();
   void answer(std::string bytes, bool close);
@@ -89,6 +90,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   ConnectionHost& host_;
   Socket socket_;
   std::uint64_t id_;
+  std::optional<std::uint32_t> peer_uid_;
   std::uint64_t sequence_ = 0;
   std::vector<char> incoming_;  // where a read under way writes, apart from what is parsed
   boost::beast::flat_buffer buffer_;

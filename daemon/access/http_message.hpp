@@ -34,6 +34,8 @@ struct HttpRequest {
   std::span<const HttpHeaderView> headers;
   std::uint64_t connection = 0;  // number of the connection, from 1, never used again
   std::uint64_t sequence = 0;    // of this request on its connection, from 1
+  // On a Unix socket: the account that connected, as the kernel has it.
+  std::optional<std::uint32_t> peer_uid;
 
   // The value of the first header of that name in any case; empty when there is none.
   [[nodiscard]] std::string_view header(std::string_view name) const;

@@ -116,7 +116,8 @@ bool HttpServer::State::accept_one(Listener& listener) {
   socket.non_blocking(true, error);
   const std::uint64_t id = ++connection_last;
   ++counters.connections_accepted;
-  auto connection = std::make_shared<Connection>(*this, std::move(socket), id);
+  const auto peer = listener.family == AF_UNIX ? peer_uid_of(fd) : std::nullopt;
+  auto connection = std::make_shared<Connection>(*this, std::move(socket), id, peer);
   connections.emplace(id, connection);
   connection->start();
   return true;

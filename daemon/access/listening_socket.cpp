@@ -90,6 +90,13 @@ Result<BoundSocket> bind_unix(const std::string& path, std::uint32_t mode) {
   return bound;
 }
 
+std::optional<std::uint32_t> peer_uid_of(int fd) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return std::nullopt;
+  return peer.uid;
+}
+
 Result<void> start_listening(int fd, const std::string& where) {
   if (::listen(fd, kListenQueue) != 0) return refused(where);
   return {};

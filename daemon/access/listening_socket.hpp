@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -40,6 +41,9 @@ class BoundSocket {
 [[nodiscard]] Result<BoundSocket> bind_tcp(const std::string& address, std::uint16_t port);
 // Replaces a socket file that nobody listens on any more.  `mode` as chmod takes it.
 [[nodiscard]] Result<BoundSocket> bind_unix(const std::string& path, std::uint32_t mode);
+// The account at the other end of a Unix socket, at the moment when it connected; the kernel says
+// it, not the peer.
+[[nodiscard]] std::optional<std::uint32_t> peer_uid_of(int fd);
 [[nodiscard]] Result<void> start_listening(int fd, const std::string& where);
 
 }  // namespace vouch::access

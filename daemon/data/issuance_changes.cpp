@@ -14,10 +14,12 @@ constexpr std::string_view kOneRow = R"sql(
      AND recipient_key = ?2 AND occurrence = ?3 AND item = ?4
 )sql";
 
-// What was proven not to have been executed begins anew, without doubt.
+// What was proven not to have been executed begins anew, without doubt and with all its attempts.
 constexpr std::string_view kResolve = R"sql(
   UPDATE issuance SET last_event = ?1, state = ?2, next_at_ms = ?3, asked = 0, missing_ms = NULL,
-                      known = 0, doubt_ms = CASE WHEN ?2 = 5 THEN doubt_ms END
+                      known = 0, doubt_ms = CASE WHEN ?2 = 5 THEN doubt_ms END,
+                      attempts = CASE WHEN ?2 = 2 THEN 0 ELSE attempts END,
+                      strikes = CASE WHEN ?2 = 2 THEN 0 ELSE strikes END
    WHERE campaign = ?4 AND recipient_key = ?5 AND occurrence = ?6 AND item = ?7 AND state = ?8
 )sql";
 
@@ -46,15 +48,51 @@ constexpr std::string_view kRerunRow = R"sql(
 
 }  // namespace
 
-Result<bool> IssuanceLedger::settle_by_statement(const Statement& says, WallTime now) {
+struct IssuanceLedger::Owned {
+  IssuanceRow row;
+  std::int64_t job_number = 0;
+};
+
+Result<std::optional<IssuanceLedger::Owned>> IssuanceLedger::one_row(const IssuanceKey& key) {
   store::Statement& select = database_.prepared(kOneRow);
-  bind_key(select, 1, static_cast<std::int64_t>(says.key.campaign), says.key);
+  bind_key(select, 1, static_cast<std::int64_t>(key.campaign), key);
   VOUCH_TRY(const bool found, select.step());
-  if (!found) return false;
-  const std::int64_t job_number = select.integer(9);
-  const IssuanceRow row = read_row(select);
+  if (!found) return std::optional<Owned>{};
+  Owned owned{.row = read_row(select), .job_number = select.integer(9)};
   select.reset();
-  const JobRecord* job = jobs_.find(job_number);
+  return std::optional{std::move(owned)};
+}
+
+Result<std::optional<IssuanceLedger::Found>> IssuanceLedger::find(const IssuanceKey& key,
+                                                                  std::int64_t job_number) {
+  VOUCH_TRY(const auto owned, one_row(key));
+  if (!owned || owned->job_number != job_number) return std::optional<Found>{};
+  return std::optional{Found{owned->row.amount_minor}};
+}
+
+Result<void> IssuanceLedger::settle_outside(const Owned& owned, RowEvent event, WallTime now) {
+  const IssuanceRow& row = owned.row;
+  const IssuanceState to = event.to;
+  VOUCH_TRY(const std::int64_t seq, events_.append(event, now));
+  store::Statement& update = database_.prepared(kResolve);
+  update.bind(1, seq).bind(2, static_cast<std::int64_t>(to));
+  bind_time(update, 3, to == IssuanceState::waiting ? std::optional{now} : std::nullopt);
+  bind_key(update, 4, row.campaign, row.key);
+  update.bind(8, static_cast<std::int64_t>(row.state));
+  VOUCH_CHECK(update.run());
+  jobs_.move(owned.job_number, row.range, row.state, to, row.amount_minor);
+  if (!is_final(to)) return {};
+  Intent ended;
+  ended.campaign_number = row.campaign;
+  ended.key = row.key;
+  return drop_input(ended);
+}
+
+Result<bool> IssuanceLedger::settle_by_statement(const Statement& says, WallTime now) {
+  VOUCH_TRY(const auto owned, one_row(says.key));
+  if (!owned) return false;
+  const IssuanceRow& row = owned->row;
+  const JobRecord* job = jobs_.find(owned->job_number);
   const bool goes_on = job != nullptr && job->state != JobState::unsettled;
   const IssuanceEvent on = says.was_executed ? IssuanceEvent::resolve_issued
                            : goes_on         ? IssuanceEvent::resolve_waiting
@@ -62,22 +100,30 @@ Result<bool> IssuanceLedger::settle_by_statement(const Statement& says, WallTime
   const auto to = next_state(row.state, on);
   const bool same_amount = !says.amount_minor || *says.amount_minor == row.amount_minor.value_or(0);
   if (!to || row.round != says.round || (says.was_executed && !same_amount)) return false;
-  RowEvent event = event_of(row, EventKind::statement, job_number, *to);
+  RowEvent event = event_of(row, EventKind::statement, owned->job_number, *to);
   event.detail = says.words;
   event.reference = says.reference;
-  VOUCH_TRY(const std::int64_t seq, events_.append(event, now));
-  store::Statement& update = database_.prepared(kResolve);
-  update.bind(1, seq).bind(2, static_cast<std::int64_t>(*to));
-  bind_time(update, 3, *to == IssuanceState::waiting ? std::optional{now} : std::nullopt);
-  bind_key(update, 4, row.campaign, row.key);
-  update.bind(8, static_cast<std::int64_t>(row.state));
-  VOUCH_CHECK(update.run());
-  jobs_.move(job_number, row.range, row.state, *to, row.amount_minor);
-  if (!is_final(*to)) return true;
-  Intent ended;
-  ended.campaign_number = row.campaign;
-  ended.key = row.key;
-  VOUCH_CHECK(drop_input(ended));
+  VOUCH_CHECK(settle_outside(*owned, event, now));
+  return true;
+}
+
+Result<bool> IssuanceLedger::resolve(const Resolution& says, WallTime now) {
+  VOUCH_TRY(const auto owned, one_row(says.key));
+  if (!owned) return false;
+  const IssuanceRow& row = owned->row;
+  const bool same = row.state == says.from && row.round == says.round &&
+                    row.last_event == says.last_event && owned->job_number == says.job_number;
+  // A job that is over takes no row back.
+  const bool goes_on = says.to != IssuanceState::waiting || jobs_.find(says.job_number) != nullptr;
+  if (!same || !goes_on) return false;
+  const IssuanceEvent on = says.to == IssuanceState::issued    ? IssuanceEvent::resolve_issued
+                           : says.to == IssuanceState::waiting ? IssuanceEvent::resolve_waiting
+                                                               : IssuanceEvent::resolve_failed;
+  if (next_state(row.state, on) != says.to) return false;
+  RowEvent event = event_of(row, EventKind::resolved, owned->job_number, says.to);
+  event.detail = says.words;
+  event.reference = says.reference;
+  VOUCH_CHECK(settle_outside(*owned, event, now));
   return true;
 }
 

@@ -93,6 +93,27 @@ class IssuanceLedger {
   };
   [[nodiscard]] Result<bool> settle_by_statement(const Statement& says, WallTime now);
 
+  // in_doubt or held -> issued, waiting or failed, because people say so.  False, and nothing
+  // changed, when the row is not in this state and round, has had another event since, or belongs
+  // to another job.
+  struct Resolution {
+    IssuanceKey key;
+    std::uint8_t round = 0;
+    std::int64_t job_number = 0;
+    IssuanceState from = IssuanceState::held;
+    std::optional<std::int64_t> last_event;
+    IssuanceState to = IssuanceState::failed;
+    std::string_view reference;
+    std::string_view words;
+  };
+  [[nodiscard]] Result<bool> resolve(const Resolution& says, WallTime now);
+
+  // The row's amount, when it belongs to that job.
+  struct Found {
+    std::optional<std::int64_t> amount_minor;
+  };
+  [[nodiscard]] Result<std::optional<Found>> find(const IssuanceKey& key, std::int64_t job_number);
+
   // planned and waiting -> cancelled or expired, at most `rows_max`.  Returns how many.
   [[nodiscard]] Result<int> end_open_rows(std::int64_t job, IssuanceState to, int rows_max,
                                           WallTime now);
@@ -115,6 +136,10 @@ class IssuanceLedger {
   [[nodiscard]] Result<int> recover(std::int64_t job, bool after_fault, WallTime now);
 
  private:
+  struct Owned;  // a row and its job
+  [[nodiscard]] Result<std::optional<Owned>> one_row(const IssuanceKey& key);
+  // Whatever settles a row that may have been executed, without a call.
+  [[nodiscard]] Result<void> settle_outside(const Owned& owned, RowEvent event, WallTime now);
   [[nodiscard]] Result<void> insert(const Intent& intent, IssuanceState state, WallTime now);
   [[nodiscard]] Result<void> settle_asked(const AttemptEnd& end);
   // A row that was cleared is not called again: waiting -> failed.

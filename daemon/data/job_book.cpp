@@ -9,14 +9,14 @@ constexpr std::string_view kOpenJobs = R"sql(
   SELECT number, id, campaign, kind, state, pause_reason, pause_detail, ranges, start_range,
          ranges_planned, rows_accepted, items, pilot_left, settle_by_repeat,
          started_ms IS NOT NULL,
-         (SELECT restored_ms FROM campaign WHERE campaign.number = job.campaign)
+         (SELECT restored_ms FROM campaign WHERE campaign.number = job.campaign), cancel_asked
     FROM job WHERE state NOT IN (4, 6, 7) ORDER BY number
 )sql";
 constexpr std::string_view kJobById = R"sql(
   SELECT number, id, campaign, kind, state, pause_reason, pause_detail, ranges, start_range,
          ranges_planned, rows_accepted, items, pilot_left, settle_by_repeat,
          started_ms IS NOT NULL,
-         (SELECT restored_ms FROM campaign WHERE campaign.number = job.campaign)
+         (SELECT restored_ms FROM campaign WHERE campaign.number = job.campaign), cancel_asked
     FROM job WHERE id = :id
 )sql";
 constexpr std::string_view kJobSums = R"sql(
@@ -33,7 +33,8 @@ constexpr std::string_view kInsertJob = R"sql(
 )sql";
 constexpr std::string_view kUpdateJob = R"sql(
   UPDATE job SET ranges_planned = :ranges_planned, rows_accepted = :rows_accepted,
-                 pilot_left = :pilot_left, settle_by_repeat = :settle_by_repeat
+                 pilot_left = :pilot_left, settle_by_repeat = :settle_by_repeat,
+                 cancel_asked = :cancel_asked
    WHERE number = :number
 )sql";
 constexpr std::string_view kSetState = R"sql(
@@ -115,6 +116,7 @@ JobRecord read_job(const store::Statement& row) {
   job.settle_by_repeat = row.integer(13) != 0;
   job.has_started = row.integer(14) != 0;
   if (!row.is_null(15)) job.restored_at = row.wall(15);
+  job.cancel_asked = row.integer(16) != 0;
   return job;
 }
 
@@ -172,10 +174,6 @@ Result<void> JobBook::load() {
   for (JobRecord& job : open) jobs_.emplace(job.number, std::move(job));
   for (auto& [number, job] : jobs_) {
     VOUCH_TRY(job.by_state, read_totals(database_, number));
-    // Only a cancelled job is unsettled while something of it may still move.
-    const bool moves = job.ranges_planned < job.ranges || job.count(IssuanceState::in_doubt) > 0;
-    job.cancel_asked =
-        job.state == JobState::cancelling || (job.state == JobState::unsettled && moves);
   }
   return {};
 }
@@ -372,6 +370,7 @@ Result<void> JobBook::write_job(JobRecord& job) {
       .bind(":rows_accepted", job.rows_accepted)
       .bind(":pilot_left", job.pilot_left)
       .bind(":settle_by_repeat", std::int64_t{job.settle_by_repeat ? 1 : 0})
+      .bind(":cancel_asked", std::int64_t{job.cancel_asked ? 1 : 0})
       .bind(":number", job.number)
       .run();
 }
@@ -410,7 +409,11 @@ Result<void> JobBook::end_if_complete(JobRecord& job, WallTime now) {
   if (job.kind == JobKind::single || job.state == JobState::scheduled) return {};
   if (job.cancel_asked && startable > 0 && job.state == JobState::unsettled) {
     return set_state(job, JobState::cancelling, PauseReason::none,
-                     "a query has shown that a call was not executed", now);
+                     "a call has been shown not to have been executed", now);
+  }
+  if (startable > 0 && job.state == JobState::unsettled) {
+    return set_state(job, JobState::running, PauseReason::none,
+                     "people have cleared rows to be called again", now);
   }
   if (job.count(IssuanceState::sending) + startable > 0) return {};
 

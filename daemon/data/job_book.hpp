@@ -46,7 +46,7 @@ struct JobRecord {
   bool settle_by_repeat = false;
   bool has_started = false;
   std::optional<WallTime> restored_at;  // of its campaign: see restore_campaign()
-  bool cancel_asked = false;            // in memory: it is over as `cancelled`, not as `done`
+  bool cancel_asked = false;            // it is over as `cancelled`, not as `done`
   StateCounts by_state{};
   bool changed = false;
 

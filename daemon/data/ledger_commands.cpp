@@ -274,4 +274,27 @@ Result<void> LedgerWriter::apply(Note& message) {
   return answer(message.command, message.answer.empty() ? R"({"ok":true})" : message.answer);
 }
 
+Result<void> LedgerWriter::apply(DraftProposal& message) {
+  return proposals_.draft(message.proposal);
+}
+
+Result<void> LedgerWriter::apply(AddProposedRows& message) {
+  rows_since_checkpoint_ += static_cast<std::int64_t>(message.rows.size());
+  return proposals_.add_rows(message.id, message.rows);
+}
+
+Result<void> LedgerWriter::apply(OpenProposal& message) {
+  return proposals_.open(message.id);
+}
+
+Result<void> LedgerWriter::apply(DecideProposal& message) {
+  return proposals_.decide(message.decision, now_);
+}
+
+Result<void> LedgerWriter::apply(ProposalPage& message) {
+  VOUCH_TRY(const int rows, proposals_.page(message.id, now_));
+  rows_since_checkpoint_ += 3 * rows;
+  return {};
+}
+
 }  // namespace vouch::data

@@ -172,6 +172,21 @@ Result<std::int64_t> first_epoch(store::Database& ledger) {
   return *starts * kEpochsOfRun;
 }
 
+Result<std::string> keep_policy(store::Database& ledger, std::string_view policy) {
+  constexpr const char* kKey = "policy";
+  store::Statement& get = ledger.prepared(kGetMeta).bind(":key", kKey);
+  VOUCH_TRY(const bool found, get.step());
+  std::string kept = found ? get.string(0) : std::string{};
+  get.reset();
+  if (kept == kFourEyes || kept == policy) return kept;
+  VOUCH_CHECK(ledger.prepared(kReplaceMeta).bind(":key", kKey).bind(":value", policy).run());
+  return std::string{policy};
+}
+
+Result<void> keep_control_socket(store::Database& ledger, std::string_view path) {
+  return ledger.prepared(kReplaceMeta).bind(":key", "control_socket").bind(":value", path).run();
+}
+
 Result<std::optional<Anchor>> read_anchor(const std::string& path) {
   if (!std::filesystem::exists(path)) return std::optional<Anchor>{};
   VOUCH_TRY(const std::string text, read_file(path, kAnchorBytesMax));

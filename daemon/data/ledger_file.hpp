@@ -60,6 +60,16 @@ class InstanceLock {
 // The first epoch of this run: above every one of the runs before, since starts are counted.
 [[nodiscard]] Result<std::int64_t> first_epoch(store::Database& ledger);
 
+// How many people must agree to what needs authority.
+inline constexpr std::string_view kFourEyes = "four-eyes";
+// Takes the control store's policy over, and returns the one in force.  A ledger that has once been
+// told four-eyes keeps to it: whoever can write the control store could otherwise undo it.
+[[nodiscard]] Result<std::string> keep_policy(store::Database& ledger, std::string_view policy);
+
+// Where people find the daemon's control socket; empty: it has none.  Kept in the ledger, which
+// only the daemon writes.
+[[nodiscard]] Result<void> keep_control_socket(store::Database& ledger, std::string_view path);
+
 struct Anchor {
   std::string ledger_id;
   std::int64_t last_event = 0;

@@ -14,6 +14,7 @@
 #include "common/issuance_state.hpp"
 #include "daemon/data/intent.hpp"
 #include "daemon/data/issuance_ledger.hpp"
+#include "daemon/data/proposal_book.hpp"
 #include "daemon/data/snapshot.hpp"
 
 namespace vouch::data {
@@ -136,10 +137,30 @@ struct DownstreamChange {
   std::string words;  // for the history; empty: nothing is written there
 };
 
+// From the control socket: the steps of a proposal, each as ProposalBook has it.  What became of
+// one is read in the ledger once it is committed.
+struct DraftProposal {
+  Proposal proposal;
+};
+struct AddProposedRows {
+  ObjectId id = 0;
+  std::vector<ProposedRow> rows;
+};
+struct OpenProposal {
+  ObjectId id = 0;
+};
+struct DecideProposal {
+  ProposalBook::Decision decision;
+};
+struct ProposalPage {
+  ObjectId id = 0;
+};
+
 using LedgerMessage =
     std::variant<PlanPage, ClaimRange, SendAgain, HoldRow, AttemptsEnded, EndOpenRows, GatherRerun,
                  SubmitJob, ChangeJob, IssueSingle, SettleByStatement, CloseJob, DownstreamChange,
-                 CoordinationTurned, Note>;
+                 CoordinationTurned, Note, DraftProposal, AddProposedRows, OpenProposal,
+                 DecideProposal, ProposalPage>;
 
 // A command's answer, durable with its effect; the control thread passes it on.
 struct CommandAnswer {

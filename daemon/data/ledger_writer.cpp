@@ -27,7 +27,8 @@ LedgerWriter::LedgerWriter(store::Database& database, ReadyQueue& ready, Health&
       clock_{clock},
       events_{database},
       jobs_{database, events_},
-      ledger_{database, events_, jobs_} {}
+      ledger_{database, events_, jobs_},
+      proposals_{database, jobs_, ledger_} {}
 
 Result<LedgerWriter::Recovered> LedgerWriter::load_and_recover(OutcomeSpool* spool,
                                                                bool after_fault) {
@@ -36,6 +37,7 @@ Result<LedgerWriter::Recovered> LedgerWriter::load_and_recover(OutcomeSpool* spo
   spool_ = spool;
   Recovered recovered;
   VOUCH_TRY(recovered.settled, settle_spooled());
+  VOUCH_CHECK(proposals_.load(clock_.wall_now()));
   const WallTime now = clock_.wall_now();
   // One transaction a job: a stop in between is only another recovery.
   for (const std::int64_t number : jobs_.open_numbers()) {

@@ -93,6 +93,11 @@ class LedgerWriter {
   [[nodiscard]] Result<void> apply(DownstreamChange& message);
   [[nodiscard]] Result<void> apply(CoordinationTurned& message);
   [[nodiscard]] Result<void> apply(Note& message);
+  [[nodiscard]] Result<void> apply(DraftProposal& message);
+  [[nodiscard]] Result<void> apply(AddProposedRows& message);
+  [[nodiscard]] Result<void> apply(OpenProposal& message);
+  [[nodiscard]] Result<void> apply(DecideProposal& message);
+  [[nodiscard]] Result<void> apply(ProposalPage& message);
   // Durable with the effect; passed on after the commit.
   [[nodiscard]] Result<void> answer(const CommandName& command, std::string text);
   // True when an earlier run has applied it: its answer is passed on again.
@@ -107,6 +112,7 @@ class LedgerWriter {
   JobBook jobs_;
   IssuanceLedger ledger_;
   OutcomeSpool* spool_ = nullptr;
+  ProposalBook proposals_;
 
   // Of the group being written.
   WallTime now_;

@@ -36,6 +36,7 @@ CREATE TABLE job (
   items            INTEGER NOT NULL,         -- issuances owed to a row
   pilot_left       INTEGER,                  -- rows still to plan before the pilot's pause
   settle_by_repeat INTEGER NOT NULL DEFAULT 0,  -- cancelled, yet doubt may be repeated
+  cancel_asked     INTEGER NOT NULL DEFAULT 0,  -- it ends as cancelled, not as done
   submitted_ms     INTEGER NOT NULL,
   started_ms       INTEGER,
   ended_ms         INTEGER,
@@ -161,4 +162,60 @@ CREATE TABLE applied_command (
   nonce      INTEGER NOT NULL,
   applied_ms INTEGER NOT NULL,
   answer     TEXT    NOT NULL                 -- JSON
+) STRICT;
+
+-- What people want to be done with rows in doubt or held: exactly these rows, in one proposal.
+-- The account is what the kernel said of the proposer, not what he said himself.
+CREATE TABLE proposal (
+  id           INTEGER PRIMARY KEY,         -- 40 random bits, written as prp_...
+  state        INTEGER NOT NULL CHECK (state BETWEEN 0 AND 4),  -- ProposalState
+  job          INTEGER NOT NULL REFERENCES job (number),
+  to_state     INTEGER NOT NULL CHECK (to_state IN (2, 5, 7)),  -- waiting, issued, failed
+  reason       TEXT    NOT NULL,
+  evidence     TEXT    NOT NULL,            -- of issued rows without a reference of their own
+  scope        TEXT    NOT NULL,            -- which rows these are, in words
+  operator     TEXT    NOT NULL,
+  account      TEXT    NOT NULL,
+  uid          INTEGER NOT NULL,
+  proposed_ms  INTEGER NOT NULL,
+  rows         INTEGER NOT NULL DEFAULT 0,
+  digest       BLOB    NOT NULL CHECK (length(digest) = 16),  -- of the rows, in any order
+  rows_left    INTEGER NOT NULL DEFAULT 0,  -- not gone through yet
+  rows_applied INTEGER NOT NULL DEFAULT 0,  -- the others had changed, and were left alone
+  ended_ms     INTEGER
+) STRICT;
+
+-- How many rows of each item, and the sum of their amounts.
+CREATE TABLE proposal_item (
+  proposal     INTEGER NOT NULL REFERENCES proposal (id),
+  item         INTEGER NOT NULL,
+  rows         INTEGER NOT NULL,
+  amount_minor INTEGER NOT NULL,
+  PRIMARY KEY (proposal, item)
+) STRICT, WITHOUT ROWID;
+
+-- Its rows as they were when it was made; each goes when it has been gone through.
+CREATE TABLE proposal_row (
+  proposal   INTEGER NOT NULL,
+  place      INTEGER NOT NULL,              -- from 1, as they were given
+  request_id TEXT    NOT NULL,
+  state      INTEGER NOT NULL,
+  seen       INTEGER,                       -- the last event of the row
+  reference  TEXT    NOT NULL,              -- the downstream's, where people know it
+  PRIMARY KEY (proposal, place)
+) STRICT, WITHOUT ROWID;
+
+-- An authority's yes or no, with the account that the kernel named.  Written with (the first page
+-- of) its effect, in one transaction, and never changed.
+CREATE TABLE grant (
+  id       INTEGER PRIMARY KEY,
+  at_ms    INTEGER NOT NULL,
+  proposal INTEGER NOT NULL UNIQUE REFERENCES proposal (id),
+  granted  INTEGER NOT NULL CHECK (granted IN (0, 1)),
+  operator TEXT    NOT NULL,
+  account  TEXT    NOT NULL,
+  uid      INTEGER NOT NULL,
+  rows     INTEGER NOT NULL,
+  digest   BLOB    NOT NULL CHECK (length(digest) = 16),
+  words    TEXT    NOT NULL
 ) STRICT;

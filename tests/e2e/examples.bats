@@ -58,7 +58,7 @@ run_group() {
   run_group '^(job (list|show|watch|wait|results)|issuance (list|show|explain)|explain)( |$)'
 }
 @test "examples: changing jobs, issuing one" {
-  run_group '^(job (submit|rerun)|issuance create)( |$)' --with-vouchd
+  run_group '^(job (submit|rerun)|issuance (create|resolve))( |$)' --with-vouchd
 }
 @test "examples: reconciling" { run_group '^reconcile$'; }
 @test "examples: closing a job" {

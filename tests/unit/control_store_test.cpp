@@ -107,8 +107,8 @@ TEST_CASE("control store: a lost recipient secret is not replaced by another") {
 TEST_CASE("control store: what is not there or too new is said") {
   World world;
   CHECK(ControlStore::open(world.paths).error().code == Errc::store);
-  CHECK(ControlStore::init(world.paths, "four-eyes", "jo", world.random, kNow).error().hint ==
-        "take solo: four-eyes comes together with approvals");
+  CHECK(ControlStore::init(world.paths, "three-eyes", "jo", world.random, kNow).error().hint ==
+        "take solo or four-eyes");
   (void)world.fresh();
   REQUIRE(ControlStore::open(world.paths));
   {

@@ -94,7 +94,7 @@ TEST_CASE("issuance_state: no pair of state and event stands twice in the table"
 
 TEST_CASE("issuance_state: what may have been executed never ends without an answer") {
   for (const Transition& t : kTransitions) {
-    // A statement that covers the call is an answer too.
+    // A statement that covers the call is an answer too, and so is what people find out.
     const bool proved = t.on == E::resolve_waiting || t.on == E::resolve_failed;
     if (t.from != S::in_doubt || t.to == S::in_doubt || t.on == E::clear || proved) continue;
     CAPTURE(name_of(t.to));
@@ -176,6 +176,7 @@ TEST_CASE("issuance_state: the stored numbers and their names never change") {
       {7, event(EventKind::gave_up), name_of(EventKind::gave_up), "gave_up"},
       {8, event(EventKind::rerun), name_of(EventKind::rerun), "rerun"},
       {10, event(EventKind::statement), name_of(EventKind::statement), "statement"},
+      {11, event(EventKind::resolved), name_of(EventKind::resolved), "resolved"},
       {20, event(EventKind::job), name_of(EventKind::job), "job"},
       {21, event(EventKind::downstream), name_of(EventKind::downstream), "downstream"},
       {22, event(EventKind::daemon), name_of(EventKind::daemon), "daemon"},

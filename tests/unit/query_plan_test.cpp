@@ -130,6 +130,27 @@ data::SubmitJob submission(ObjectId id, std::int32_t ranges, ObjectId rerun_of =
   return message;
 }
 
+// A row in doubt as people saw it.
+data::ProposedRow doubtful_row(Life& life, const Intent& intent) {
+  return {.request_id = format_request_id(intent.key, 0),
+          .state = S::in_doubt,
+          .last_event = life.reader.last_event().value(),
+          .reference = "c-1"};
+}
+
+// What people decide about it.
+void decide(Life& life, const data::ProposedRow& row) {
+  data::Proposal proposal;
+  proposal.id = 0x77;
+  proposal.job = 0xa1;
+  life.write(data::DraftProposal{proposal});
+  life.write(data::AddProposedRows{proposal.id, {row}});
+  life.write(data::OpenProposal{proposal.id});
+  const auto stored = data::read_proposal(life.database, proposal.id).value();
+  life.write(data::DecideProposal{{.id = proposal.id, .grant = {}, .digest = stored->digest}});
+  life.write(data::ProposalPage{proposal.id});
+}
+
 // A job with every end that a row can have, and a stop while calls are out.
 void run_job(Life& life) {
   life.write(submission(0xa1, 1));
@@ -152,6 +173,8 @@ void run_job(Life& life) {
       .command = 12,
       .words = "statement",
       .rows = {{.key = doubtful.key, .was_executed = true, .amount_minor = {}, .reference = {}}}});
+
+  decide(life, doubtful_row(life, rows[4]));
 
   Intent single = sample_intent(20);
   single.single = true;
@@ -240,6 +263,11 @@ const Path kPaths[] = {
     {"INSERT OR IGNORE INTO issuance_input", {}},
     {"SELECT input FROM issuance_input", {"SEARCH issuance_input " + kPrefix}},
     {"max(seq), 0) FROM event", {"SEARCH event"}},
+    {"INSERT INTO proposal_row", {}},
+    {"FROM proposal_row\n   WHERE proposal = :id ORDER BY place",
+     {"SEARCH proposal_row USING PRIMARY KEY (proposal=?)"}},
+    {"DELETE FROM proposal_row",
+     {"SEARCH proposal_row USING PRIMARY KEY (proposal=? AND place<?)"}},
     {"from_state, to_state, outcome", {}},
     {"from_state, to_state, detail", {}},
     {"INSERT INTO event (seq, at_ms, kind, job, detail)", {}},
@@ -256,7 +284,8 @@ const Path kPaths[] = {
 };
 
 bool is_about_the_large_tables(const std::string& text) {
-  return text.find("issuance") != std::string::npos || text.find("event") != std::string::npos;
+  return text.find("issuance") != std::string::npos || text.find("event") != std::string::npos ||
+         text.find("proposal_row") != std::string::npos;
 }
 
 // Tables with one row for a job, a range or a campaign may be walked.
