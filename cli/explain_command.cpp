@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "cli/commands.hpp"
+#include "cli/issuance_facts.hpp"
 #include "cli/issuance_view.hpp"
 #include "cli/issuance_words.hpp"
 #include "cli/job_forecast.hpp"
@@ -27,6 +28,7 @@ struct Finding {
   std::string item{}, result{}, words{};
   std::optional<WallTime> at{};
   std::string job{}, issuance{};
+  std::string next{}, advice{};  // of an issuance
 };
 
 Record record_of(const Finding& finding) {
@@ -38,7 +40,9 @@ Record record_of(const Finding& finding) {
           {"words", "Words", finding.words},
           {"at", "At", Value{finding.at}},
           {"job", "Job", finding.job},
-          {"issuance", "Issuance", finding.issuance, Shown::wide}};
+          {"issuance", "Issuance", finding.issuance, Shown::wide},
+          {"next", "What comes next", finding.next, Shown::wide},
+          {"advice", "What you can do", finding.advice, Shown::wide}};
 }
 
 // Gathers what is known, list by list, then campaign by campaign.
@@ -56,6 +60,7 @@ class Investigation {
   [[nodiscard]] const std::vector<Finding>& findings() const { return findings_; }
 
  private:
+  [[nodiscard]] std::optional<JobView> job_of(const store::IssuanceRow& row) const;
   [[nodiscard]] Result<void> look_in_list(const store::ListRow& row);
   [[nodiscard]] Result<void> look_in_rejects(const store::ListRow& row, store::SealedList& list);
   [[nodiscard]] Result<void> look_in_job(const JobView& view, const store::SealedRow& row);
@@ -186,6 +191,12 @@ Result<void> Investigation::look_in_job(const JobView& view, const store::Sealed
   return {};
 }
 
+std::optional<JobView> Investigation::job_of(const store::IssuanceRow& row) const {
+  const auto found = std::find_if(jobs_.begin(), jobs_.end(),
+                                  [&](const JobView& view) { return view.row.id == row.job; });
+  return found == jobs_.end() ? std::nullopt : std::optional{*found};
+}
+
 Result<void> Investigation::look_in_campaign(const store::CampaignRow& campaign) {
   VOUCH_TRY(store::LedgerView * ledger, board_.ledger(session_.instance()));
   if (ledger == nullptr) return {};
@@ -211,10 +222,27 @@ Result<void> Investigation::look_in_campaign(const store::CampaignRow& campaign)
       finding.at = last ? last->at : row.intent;
       if (row.job != campaign.id) finding.job = format_id(ObjectKind::job, row.job);
       finding.issuance = format_request_id(row.key, row.round);
+      VOUCH_TRY(const IssuanceFacts facts,
+                facts_of(session_, board_, row, definition, job_of(row)));
+      const Explanation words = explain(row, {}, facts, session_.now());
+      finding.next = words.next;
+      finding.advice = words.advice;
       findings_.push_back(std::move(finding));
     }
   }
   return {};
+}
+
+// Tables leave the long columns out: what waits for people is said below them.
+void say_what_needs_people(Session& session, const std::vector<Finding>& findings) {
+  if (!session.out().is_for_people()) return;
+  for (const Finding& finding : findings) {
+    if (finding.result == name_of(IssuanceState::held)) {
+      session.out().note("people decide about it: " + finding.advice);
+    } else if (finding.result == name_of(IssuanceState::in_doubt)) {
+      session.out().note("see vouchctl issuance explain " + finding.issuance);
+    }
+  }
 }
 
 Result<int> explain_recipient(Session& session, const ExplainOptions& options) {
@@ -245,6 +273,7 @@ Result<int> explain_recipient(Session& session, const ExplainOptions& options) {
     listing.row(values_of(record_of(finding)));
   }
   listing.end();
+  say_what_needs_people(session, investigation.findings());
   return 0;
 }
 

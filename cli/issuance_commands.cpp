@@ -4,10 +4,9 @@
 
 #include "cli/commands.hpp"
 #include "cli/issuance_create.hpp"
+#include "cli/issuance_facts.hpp"
 #include "cli/issuance_view.hpp"
 #include "cli/issuance_words.hpp"
-#include "cli/job_blocks.hpp"
-#include "cli/job_verdict.hpp"
 #include "cli/lock_service.hpp"
 #include "cli/resolve_command.hpp"
 #include "common/json.hpp"
@@ -272,35 +271,37 @@ Result<int> show(Session& session, const ShowOptions& options) {
   return 0;
 }
 
-Result<IssuanceFacts> facts_of(Session& session, IssuanceBook& book, const IssuanceView& view) {
-  VOUCH_TRY(store::ControlStore * control, session.control());
-  IssuanceFacts facts;
-  facts.item = view.item;
-  facts.campaign = view.campaign;
-  facts.downstream = view.downstream;
-  if (!view.downstream.empty()) {
-    VOUCH_TRY(const auto downstream, control->downstream(view.downstream));
-    facts.key_lifetime = downstream.definition.key_lifetime;
-  }
-  VOUCH_TRY(const auto job, book.job_of(view.row));
-  auto blocks = daemon_blocks(session.daemon(session.instance()), session.instance());
-  if (job) {
-    VOUCH_TRY(blocks, blocks_of(session, book.jobs(), *job));
-    std::erase_if(blocks, [&](const Block& block) {
-      return block.of_lane && block.subject != view.downstream;
-    });
-  }
-  facts.blocks = words_of(blocks);
-  if (!blocks.empty()) facts.block_advice = blocks.front().advice;
-  if (!job) return facts;
-  facts.job = job->id();
-  facts.job_state = job->state();
-  if (!job->progress) return facts;
-  if (const auto obstacle = obstacle_of(*job->progress)) {
-    facts.job_obstacle = obstacle->why;
-    facts.job_advice = obstacle->advice;
-  }
-  return facts;
+// A call or a query of an issuance, for `issuance explain`.
+Record try_record(const store::EventRow& event) {
+  const bool has_outcome = event.outcome.has_value();
+  return {{"at", "At", event.at},
+          {"what", "What", event.kind == EventKind::asked ? "query" : "call"},
+          {"outcome", "Outcome",
+           has_outcome ? Value{name_of(static_cast<Outcome>(*event.outcome))} : Value{"unknown"}},
+          {"http_status", "HTTP", Value{event.http_status}},
+          {"bytes_left", "Bytes left", event.sends ? Value{*event.sends > 0} : Value{}},
+          {"reference", "Reference", event.reference},
+          {"words", "What happened", words_of(event)}};
+}
+
+std::string try_json(const store::EventRow& event) {
+  Json json{{"at", format_time_utc(event.at)},
+            {"what", event.kind == EventKind::asked ? "query" : "call"},
+            {"outcome", "unknown"},
+            {"http_status", event.http_status ? Json(*event.http_status) : Json(nullptr)},
+            {"bytes_left", event.sends ? Json(*event.sends > 0) : Json(nullptr)},
+            {"reference", event.reference},
+            {"words", words_of(event)}};
+  if (event.outcome) json["outcome"] = name_of(static_cast<Outcome>(*event.outcome));
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Result<void> show_tries(Session& session, const std::vector<store::EventRow>& tries) {
+  session.out().text("\n");
+  VOUCH_TRY(Listing listing, session.out().list(columns_of(try_record({}))));
+  for (const store::EventRow& event : tries) listing.row(values_of(try_record(event)));
+  listing.end();
+  return {};
 }
 
 Result<int> explain_issuance(Session& session, const ShowOptions& options) {
@@ -310,18 +311,30 @@ Result<int> explain_issuance(Session& session, const ShowOptions& options) {
   VOUCH_TRY(IssuanceBook book, IssuanceBook::open(session, std::move(display)));
   VOUCH_TRY(const IssuanceView view, book.find(options.id));
   VOUCH_TRY(const auto history, book.ledger().history(view.row, kHistoryMax));
-  VOUCH_TRY(const IssuanceFacts facts, facts_of(session, book, view));
+  VOUCH_TRY(const auto job, book.job_of(view.row));
+  VOUCH_TRY(const plan::Campaign campaign, book.campaign_of(view.row));
+  VOUCH_TRY(const IssuanceFacts facts, facts_of(session, book.jobs(), view.row, campaign, job));
   const Explanation words = explain(view.row, history, facts, session.now());
   VOUCH_TRY(const auto locks, lock_service_of(&book.ledger(), session.daemon(session.instance())));
-  VOUCH_CHECK(session.out().show({{"id", "Issuance", view.id()},
-                                  {"state", "State", name_of(view.row.state)},
-                                  {"recipient", "Recipient", view.recipient},
-                                  {"where", "Where it is", words.where},
-                                  {"why", "Why", words.why},
-                                  {"tried", "What was tried", words.tried},
-                                  {"next", "What comes next", words.next},
-                                  {"locks", "Locks", words_of(locks)},
-                                  {"advice", "What you can do", words.advice}}));
+  std::vector<store::EventRow> tries{history.rbegin(), history.rend()};
+  std::erase_if(tries, [](const store::EventRow& event) { return !is_try(event); });
+  Record record{{"id", "Issuance", view.id()},
+                {"state", "State", name_of(view.row.state)},
+                {"recipient", "Recipient", view.recipient},
+                {"where", "Where it is", words.where},
+                {"why", "Why", words.why},
+                {"tried", "What was tried", words.tried},
+                {"next", "What comes next", words.next},
+                {"locks", "Locks", words_of(locks)},
+                {"advice", "What you can do", words.advice}};
+  const bool for_people = session.out().is_for_people();
+  if (!for_people) {
+    std::vector<std::string> all;
+    for (const store::EventRow& event : tries) all.push_back(try_json(event));
+    record.push_back({"attempts", "Attempts", Value::json("[" + join(all, ",") + "]")});
+  }
+  VOUCH_CHECK(session.out().show(record));
+  if (for_people && !tries.empty()) VOUCH_CHECK(show_tries(session, tries));
   return 0;
 }
 

@@ -37,12 +37,19 @@ std::string_view outcome_words(Outcome outcome) {
   return "";
 }
 
+// Whether the downstream can have seen anything of a call that was not answered.
+std::string_view bytes_words(const store::EventRow& event) {
+  if (!event.sends || event.http_status) return "";
+  return *event.sends == 0 ? ", not one byte had left" : ", bytes had left";
+}
+
 std::string attempt_words(const store::EventRow& event) {
   std::string text = event.http_status ? "HTTP " + std::to_string(*event.http_status) : "no answer";
   if (!event.http_status && event.transport && *event.transport != 0) {
     text += " (" + std::string{wire::transport_name(*event.transport)} + ")";
   }
   if (event.duration_us) text += " after " + duration_text(*event.duration_us);
+  text += bytes_words(event);
   if (event.outcome)
     text += ", " + std::string{outcome_words(static_cast<Outcome>(*event.outcome))};
   if (!event.reference.empty()) text += ", reference " + event.reference;
@@ -54,16 +61,25 @@ std::string when(WallTime at) {
   return format_time_local(at);
 }
 
-bool is_attempt(const store::EventRow& event) {
+bool is_call(const store::EventRow& event) {
   return event.kind == EventKind::attempt || event.kind == EventKind::recovered;
 }
 
+std::string count_words(std::int64_t count, std::string_view one, std::string_view many) {
+  if (count == 1) return "one " + std::string{one};
+  return std::to_string(count) + " " + std::string{many};
+}
+
 std::string tried_words(const std::vector<store::EventRow>& history) {
-  const auto attempts = std::count_if(history.begin(), history.end(), is_attempt);
-  if (attempts == 0) return "no call is on record";
-  const auto last = std::find_if(history.begin(), history.end(), is_attempt);
-  std::string text = attempts == 1 ? "one call" : std::to_string(attempts) + " calls";
-  text += attempts == 1 ? ", at " : ", the last at ";
+  const auto calls = std::count_if(history.begin(), history.end(), is_call);
+  const auto queries = std::count_if(history.begin(), history.end(), [](const auto& event) {
+    return event.kind == EventKind::asked;
+  });
+  if (calls + queries == 0) return "no call is on record";
+  const auto last = std::find_if(history.begin(), history.end(), is_try);
+  std::string text = count_words(calls, "call", "calls");
+  if (queries > 0) text += " and " + count_words(queries, "query", "queries");
+  text += calls + queries == 1 ? ", at " : ", the last at ";
   text += when(last->at) + ": ";
   text += last->kind == EventKind::attempt ? attempt_words(*last) : std::string{words_of(*last)};
   if (!last->reply_digest.empty()) text += " (reply digest " + last->reply_digest + ")";
@@ -93,26 +109,63 @@ std::string due_words(const store::IssuanceRow& row, WallTime now, std::string_v
   return std::string{what} + " at " + when(*row.next_at);
 }
 
-std::string doubt_words(const store::IssuanceRow& row, const IssuanceFacts& facts, WallTime now) {
-  std::string text = due_words(row, now, "the same call is repeated under the same key");
-  if (row.doubt && facts.key_lifetime > Millis{0}) {
-    text += ", but not after " + when(*row.doubt + facts.key_lifetime / 5 * 4) + ", when " +
-            facts.downstream + " may have forgotten the key";
+// When the downstream may have forgotten the key of a call; empty where that is no matter.
+std::string key_words(const store::IssuanceRow& row, const IssuanceFacts& facts) {
+  if (!row.doubt || facts.key_lifetime <= Millis{0}) return "";
+  return ", but not after " + when(*row.doubt + facts.key_lifetime / 5 * 4) + ", when " +
+         facts.downstream + " may have forgotten the key: then it is held";
+}
+
+// Under contract `query`, and first where both can be done, the downstream is asked.
+std::string asking_words(const store::IssuanceRow& row, const IssuanceFacts& facts, WallTime now) {
+  std::string text = due_words(row, now, facts.downstream + " is asked what became of it");
+  if (facts.contract == plan::Contract::key) {
+    return text + ", then the same call is repeated under the same key" + key_words(row, facts);
   }
+  return text + "; when two answers, both later than " + when(row.intent + facts.settled_after) +
+         ", know nothing of it, it is called again under the same request id; after a day of "
+         "asking for nothing it is held";
+}
+
+std::string doubt_words(const store::IssuanceRow& row, const IssuanceFacts& facts, WallTime now) {
+  const std::string kept = kept_by(facts);
+  if (!facts.blocks.empty()) return "it waits: " + kept;
+  if (facts.contract == plan::Contract::none) {
+    return "nobody can ask or repeat under contract none: it is held as soon as vouchd looks at it";
+  }
+  if (facts.contract == plan::Contract::query) return asking_words(row, facts, now);
+  // A paused job is asked about, and repeats nothing.
+  if (!kept.empty() && !facts.can_be_asked) return "it waits: " + kept;
+  if (!kept.empty()) return "it is asked about and not repeated: " + kept;
+  if (facts.can_be_asked) return asking_words(row, facts, now);
+  return due_words(row, now, "the same call is repeated under the same key") +
+         key_words(row, facts);
+}
+
+std::string start_words(const store::IssuanceRow& row, const IssuanceFacts& facts, WallTime now,
+                        std::string_view what) {
+  if (facts.job_state == "cancelling") return "it is cancelled with its job";
+  if (facts.finish_by && now >= *facts.finish_by) {
+    return "it expires: its job was to finish by " + when(*facts.finish_by);
+  }
+  const std::string kept = kept_by(facts);
+  if (!kept.empty()) return "it waits: " + kept;
+  std::string text = due_words(row, now, what);
+  if (facts.finish_by) text += "; if it has not by " + when(*facts.finish_by) + ", it expires";
   return text;
 }
 
 std::string next_words(const store::IssuanceRow& row, const IssuanceFacts& facts, WallTime now) {
-  const std::string kept = kept_by(facts);
   switch (row.state) {
     case IssuanceState::planned:
-      return kept.empty() ? due_words(row, now, "its call starts") : "it waits: " + kept;
+      return start_words(row, facts, now, "its call starts");
     case IssuanceState::sending:
-      return "the call's outcome is recorded; after a stop of vouchd it counts as in doubt";
+      return "the call's outcome is recorded; after a stop of vouchd it counts as in doubt" +
+             std::string{facts.contract == plan::Contract::none ? ", and is held" : ""};
     case IssuanceState::waiting:
-      return kept.empty() ? due_words(row, now, "it is tried again") : "it waits: " + kept;
+      return start_words(row, facts, now, "it is tried again");
     case IssuanceState::in_doubt:
-      return kept.empty() ? doubt_words(row, facts, now) : "it waits: " + kept;
+      return doubt_words(row, facts, now);
     case IssuanceState::held:
       return "nothing, until people decide";
     case IssuanceState::issued:
@@ -122,31 +175,66 @@ std::string next_words(const store::IssuanceRow& row, const IssuanceFacts& facts
   }
 }
 
+// How people settle it, with the whole commands.
+std::string resolve_words(const store::IssuanceRow& row, const IssuanceFacts& facts) {
+  const std::string id = format_request_id(row.key, row.round);
+  const std::string resolve = "vouchctl issuance resolve " + id + " --reason WHY --as ";
+  return "find out at " + facts.downstream + " whether it knows the request id " + id +
+         ".  If it was executed: " + resolve + "issued --reference REF; if it is proven that it " +
+         "was not, and it is to be called again: " + resolve +
+         "waiting; if it is not to be given any more: " + resolve +
+         "failed.  A statement settles it as well: vouchctl reconcile " + facts.downstream +
+         " --statement FILE --resolve";
+}
+
+std::string doubt_advice(const store::IssuanceRow& row, const IssuanceFacts& facts) {
+  const bool repeats = facts.contract == plan::Contract::key;
+  if (repeats && (facts.job_state == "unsettled" || facts.job_state == "cancelling")) {
+    return "repeat it under its key: vouchctl job cancel " + facts.job +
+           " --settle-by-repeat; or " + resolve_words(row, facts);
+  }
+  return "nothing need be done; if it cannot wait, " + resolve_words(row, facts);
+}
+
+std::string rerun_words(const store::IssuanceRow& row, const IssuanceFacts& facts) {
+  if (facts.job.empty()) return "a single issuance is not called again";
+  return "vouchctl job rerun " + facts.job + " --state " + std::string{name_of(row.state)};
+}
+
 std::string advice_words(const store::IssuanceRow& row, const IssuanceFacts& facts) {
   const bool open = !is_final(row.state) && row.state != IssuanceState::held;
   if (open && !facts.block_advice.empty()) return facts.block_advice;
   if (open && !facts.blocks.empty())
     return "resume or start what keeps it, when its reason is gone";
-  if (open && !kept_by(facts).empty()) return facts.job_advice;
+  const bool settles_itself = row.state == IssuanceState::in_doubt && facts.job_state != "paused";
+  if (open && !settles_itself && !kept_by(facts).empty()) return facts.job_advice;
   switch (row.state) {
     case IssuanceState::held:
-      return "ask " + facts.downstream +
-             " whether it knows the request id; the row stays as it is until then";
+      return resolve_words(row, facts);
+    case IssuanceState::in_doubt:
+      return doubt_advice(row, facts);
     case IssuanceState::declined:
-      return "if the cause is mended: vouchctl job rerun " + facts.job + " --state declined";
+      return "if the cause is mended: " + rerun_words(row, facts);
     case IssuanceState::failed:
     case IssuanceState::cancelled:
     case IssuanceState::expired:
     case IssuanceState::skipped:
-      return "vouchctl job rerun " + facts.job + " --state " + std::string{name_of(row.state)};
+      return rerun_words(row, facts);
     case IssuanceState::issued:
-      return "";
+      return "if the recipient has not got it, hold it against the downstream's statement: "
+             "vouchctl reconcile " +
+             facts.downstream + " --statement FILE";
     default:
       return "";
   }
 }
 
 }  // namespace
+
+bool is_try(const store::EventRow& event) {
+  return event.kind == EventKind::attempt || event.kind == EventKind::recovered ||
+         event.kind == EventKind::asked;
+}
 
 std::string_view words_of(IssuanceState state) {
   switch (state) {

@@ -23,6 +23,9 @@ namespace vouch::cli {
 // What an event says: "attempt: HTTP 503 after 12ms, outcome unknown: row in_doubt".
 [[nodiscard]] std::string words_of(const store::EventRow& event);
 
+// A call or a query, and how it ended; found out after a stop of vouchd, perhaps.
+[[nodiscard]] bool is_try(const store::EventRow& event);
+
 // What is known besides the row, for explain().
 struct IssuanceFacts {
   std::string item, campaign, downstream;
@@ -32,7 +35,11 @@ struct IssuanceFacts {
   std::string job_advice;
   std::vector<std::string> blocks;  // what is paused, stopped or does not work
   std::string block_advice;         // what mends the first of them, where it is trouble
+  std::optional<WallTime> finish_by;
+  plan::Contract contract = plan::Contract::key;
+  bool can_be_asked = false;
   Millis key_lifetime{0};
+  Millis settled_after{0};  // after a call began: what it did has been done by then
 };
 
 // Where it is and why, what was tried with which evidence, what happens next and when, what an

@@ -260,3 +260,52 @@ need_accounts() {
 }
 some_are_left() { (($(ledger 'SELECT rows_left FROM proposal WHERE state = 2') > 0)); }
 none_are_left() { [[ "$(ledger 'SELECT state FROM proposal')" == 3 ]]; }
+
+# explained ID WORDS...: the explanation holds them.
+explained() {
+  local words
+  run -0 vouchctl issuance explain "$1"
+  for words in "${@:2}"; do assert_contains "$output" "$words"; done
+}
+
+@test "explain: what is held, what people settled, what comes next, in plain words" {
+  held_shop 60
+  local lost executed recipient
+  lost=$(head -1 "$PLACE/lost.ids")
+  executed=$(head -1 "$PLACE/executed.ids")
+  explained "$lost" "coupon of bench is held" "nobody can ask or repeat under contract none" \
+    "nothing, until people decide" "vouchctl issuance resolve $lost" "HTTP 502"
+  explained "$executed" "bytes had left" "may have been executed"
+  run -0 vouchctl issuance explain "$executed" -o json
+  assert_equal "call unknown true" \
+    "$(json '.attempts | map("\(.what) \(.outcome) \(.bytes_left)") | join(",")')"
+  recipient=$(vouchctl issuance show "$executed" --reveal -o json | jq -r .recipient)
+  run -0 vouchctl explain "$recipient"
+  assert_contains "$output" "people decide about it"
+  assert_contains "$output" "vouchctl issuance resolve $executed"
+  resolve -q "$executed" --as issued --reference "$(reference_of "$executed")" --reason "seen" \
+    --yes
+  explained "$executed" "settled by people: by reference: seen (prp_" "nothing: it is given"
+  resolve -q "$lost" --as failed --reason "not there" --yes
+  explained "$lost" "--state failed" "nothing by itself"
+}
+
+@test "explain: what is in doubt, under key and under query" {
+  start_sandbox
+  make_shop 20
+  start_vouchd --retry-first 60s
+  faults '{"faults":[{"kind":"lost","probability":1,"count":1}]}'
+  submit_shop
+  wait_until 20 one_in_doubt
+  local id
+  id=$(vouchctl issuance list --job shop-1 --state in_doubt -o name)
+  explained "$id" "the same call is repeated under the same key" "but not after" \
+    "may have forgotten the key" "nothing need be done"
+  vouchctl -q job pause shop-1 --reason "a look at it"
+  explained "$id" "it waits: the job" "is paused" "vouchctl job resume"
+  vouchctl -q job resume shop-1
+  run -0 resolve "$id" --as issued --by-hand --reason "seen there" --dry-run
+  stop vouchd
+  explained "$id" "it waits: vouchd is not running"
+}
+one_in_doubt() { (($(ledger 'SELECT count(*) FROM issuance WHERE state = 3') == 1)); }
