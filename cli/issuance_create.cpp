@@ -2,10 +2,12 @@
 #include "cli/issuance_create.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "cli/issuance_view.hpp"
 #include "cli/uncertain_contract.hpp"
 #include "common/json.hpp"
+#include "common/plan/planner.hpp"
 #include "common/text.hpp"
 
 namespace vouch::cli {
@@ -16,6 +18,7 @@ constexpr Millis kPoll{100};
 struct CreateOptions {
   std::string campaign, recipient, client, idempotency_key, occurrence, amount_unit;
   std::vector<std::string> amounts;
+  std::vector<std::string> attributes;
   bool wait = false;
   bool accept_uncertain = false;
   std::optional<Millis> timeout;
@@ -73,6 +76,39 @@ Result<Json> amounts_of(const plan::Campaign& campaign, const CreateOptions& opt
   return amounts;
 }
 
+// By column: what the calls hold, and nothing that they do not.
+Result<Json> attributes_of(store::ControlStore& control, const plan::Campaign& campaign,
+                           const CreateOptions& options) {
+  Json attributes = Json::object();
+  std::vector<std::string> names;
+  for (const std::string& text : options.attributes) {
+    const auto at = text.find('=');
+    if (at == std::string::npos || at == 0) {
+      return fail(Errc::usage, "--attribute: \"" + text + "\" is not COLUMN=VALUE");
+    }
+    names.push_back(text.substr(0, at));
+    if (attributes.contains(names.back())) {
+      return fail(Errc::usage, "--attribute: \"" + names.back() + "\" stands there twice");
+    }
+    if (!is_valid_utf8(text)) return fail(Errc::invalid, "--attribute " + text + ": is no UTF-8");
+    attributes[names.back()] = text.substr(at + 1);
+  }
+  std::set<std::string> held;
+  for (const plan::Item& item : campaign.items) {
+    VOUCH_TRY(const store::DownstreamRow row, control.downstream(item.downstream));
+    VOUCH_CHECK(plan::check_attributes(item, row.definition, names, plan::AttributesOf::single));
+    if (!row.definition.request) continue;
+    held.insert(row.definition.request->attributes.begin(),
+                row.definition.request->attributes.end());
+  }
+  for (const std::string& name : names) {
+    if (held.contains(name)) continue;
+    return fail(Errc::usage, "--attribute: no call of the campaign " + campaign.name + " holds \"" +
+                                 name + "\"");
+  }
+  return attributes;
+}
+
 Result<std::string> client_of(store::ControlStore& control, const std::string& name) {
   if (!name.empty()) {
     VOUCH_TRY(const auto client, control.client(name));
@@ -103,10 +139,12 @@ Result<Json> arguments_of(store::ControlStore& control, const store::CampaignRow
   }
   VOUCH_TRY(const std::string client, client_of(control, options.client));
   VOUCH_TRY(Json amounts, amounts_of(definition, options));
+  VOUCH_TRY(Json attributes, attributes_of(control, definition, options));
   Json arguments{{"campaign", definition.name},
                  {"client", client},
                  {"recipient_id", recipient},
-                 {"amounts", std::move(amounts)}};
+                 {"amounts", std::move(amounts)},
+                 {"attributes", std::move(attributes)}};
   if (!options.idempotency_key.empty()) arguments["idempotency_key"] = options.idempotency_key;
   if (definition.once_per == plan::OncePer::job && options.idempotency_key.empty()) {
     return fail(Errc::invalid, "the campaign " + definition.name + " gives once for each job",
@@ -237,6 +275,8 @@ void add_issuance_create(Group& issuance) {
       .list("--amount", "COLUMN=AMOUNT", options->amounts, "what a list would have in this column")
       .one_of("--amount-unit", options->amount_unit, {"major", "minor"},
               "major: 12.50; minor: 1250; required with --amount")
+      .list("--attribute", "COLUMN=VALUE", options->attributes,
+            "what a list would have in this column; for each that the calls hold")
       .option("--client", "K", options->client, "for whom; the only client unless said")
       .option("--idempotency-key", "KEY", options->idempotency_key,
               "under once_per job: names this gift, so that a repeat gives nothing twice")

@@ -8,6 +8,7 @@
 #include "cli/run_lock.hpp"
 #include "cli/uncertain_contract.hpp"
 #include "common/json.hpp"
+#include "common/plan/planner.hpp"
 #include "common/text.hpp"
 
 namespace vouch::cli {
@@ -261,6 +262,17 @@ Result<void> check_campaign(const Submission& submission, WallTime now) {
   return {};
 }
 
+// The calls hold no column that the list lacks.
+Result<void> check_columns(store::ControlStore& control, const plan::Campaign& campaign,
+                           const store::ListMeta& list) {
+  const std::vector<std::string> columns = list.attribute_columns();
+  for (const plan::Item& item : campaign.items) {
+    VOUCH_TRY(const store::DownstreamRow row, control.downstream(item.downstream));
+    VOUCH_CHECK(plan::check_attributes(item, row.definition, columns, plan::AttributesOf::list));
+  }
+  return {};
+}
+
 // What can be said against a job that is not there yet.
 Result<Prospect> check(Session& session, const SubmitOptions& options, Submission& submission) {
   VOUCH_CHECK(check_campaign(submission, session.now()));
@@ -269,6 +281,8 @@ Result<Prospect> check(Session& session, const SubmitOptions& options, Submissio
     VOUCH_TRY(const store::SealedList list,
               store::SealedList::open(submission.imported.sealed_file));
     VOUCH_CHECK(check_list_fits(campaign, list.meta()));
+    VOUCH_TRY(store::ControlStore * control, session.control());
+    VOUCH_CHECK(check_columns(*control, campaign, list.meta()));
     // "phone/DE": the country says how numbers are written, not whose they are.
     const std::string& id_type = list.meta().id_type;
     submission.job.id_type = id_type.substr(0, id_type.find('/'));

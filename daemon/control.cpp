@@ -289,6 +289,12 @@ Result<void> Control::carry_out_single(const store::CommandRow& command) {
       request.amounts[column] = minor.get<std::int64_t>();
     }
   }
+  if (const Json* attributes = reader.optional("attributes")) {
+    for (const auto& [column, text] : attributes->items()) {
+      if (!text.is_string()) return fail(Errc::invalid, "attributes/" + column + ": must be text");
+      request.attributes[column] = text.get<std::string>();
+    }
+  }
   if (campaign.once_per == plan::OncePer::job) {
     if (!key) return fail(Errc::invalid, "this campaign needs an idempotency key");
     request.occurrence = plan::occurrence_of_value(client.value_or("") + "\n" + *key);

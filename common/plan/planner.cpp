@@ -5,6 +5,22 @@
 
 namespace vouch::plan {
 
+Result<void> check_attributes(const Item& item, const Downstream& downstream,
+                              std::span<const std::string> columns, AttributesOf of) {
+  if (!downstream.request) return {};
+  for (const std::string& wanted : downstream.request->attributes) {
+    if (std::ranges::find(columns, wanted) != columns.end()) continue;
+    const bool list = of == AttributesOf::list;
+    return fail(
+        Errc::invalid,
+        std::string{list ? "the list has no column \"" : "there is no attribute \""} + wanted +
+            "\", which calls of " + downstream.name + " for item \"" + item.name + "\" hold",
+        list ? "import a file that has it, or name the one that is meant: --map THEIRS=" + wanted
+             : "add --attribute " + wanted + "=VALUE");
+  }
+  return {};
+}
+
 Result<AmountPlaces> AmountPlaces::find(const Campaign& campaign,
                                         std::span<const std::string> amount_columns) {
   AmountPlaces places;

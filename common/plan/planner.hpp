@@ -9,10 +9,12 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "common/plan/campaign.hpp"
+#include "common/plan/downstream.hpp"
 #include "common/result.hpp"
 
 namespace vouch::plan {
@@ -21,6 +23,14 @@ struct PlannedItem {
   std::uint8_t item = 0;  // its number in the campaign
   std::optional<std::int64_t> amount_minor;
 };
+
+// Where the attributes of a call come from: a list's columns, or what was said of a single
+// issuance.
+enum class AttributesOf : std::uint8_t { list, single };
+// Errc::invalid naming column, item and downstream when a call of the item would hold an attribute
+// that is not among `columns`.
+[[nodiscard]] Result<void> check_attributes(const Item& item, const Downstream& downstream,
+                                            std::span<const std::string> columns, AttributesOf of);
 
 // Where each item's amount stands among a list's amount columns.
 class AmountPlaces {

@@ -72,6 +72,13 @@ std::string text_of(Blank blank, const CallValues& values) {
   return {};
 }
 
+std::string text_of(const TemplatePiece& piece, const CallValues& values) {
+  if (piece.blank != Blank::attribute) return text_of(*piece.blank, values);
+  const auto found =
+      std::ranges::find(values.attributes, std::string_view{piece.column}, &AttributeValue::column);
+  return found == values.attributes.end() ? "" : std::string{found->value};
+}
+
 std::string_view text_of(Blank blank, const SigningValues& values) {
   switch (blank) {
     case Blank::method:
@@ -99,12 +106,13 @@ std::string_view text_of(Blank blank, const SigningValues& values) {
 }
 
 // A JSON value of its own.
-void append_whole(std::string& out, Blank blank, const CallValues& values) {
+void append_whole(std::string& out, const TemplatePiece& piece, const CallValues& values) {
+  const Blank blank = *piece.blank;
   if (blank == Blank::fields) {
     out += values.item.fields_json.empty() ? "{}" : values.item.fields_json;
     return;
   }
-  const std::string text = text_of(blank, values);
+  const std::string text = text_of(piece, values);
   const bool of_amount =
       blank == Blank::amount_minor || blank == Blank::amount_major || blank == Blank::currency;
   if (of_amount && text.empty()) {
@@ -142,7 +150,7 @@ std::string render_url(const Template& url, const CallValues& values) {
   std::string out;
   for (const TemplatePiece& piece : url) {
     out += piece.text;
-    if (piece.blank) append_to_url(out, text_of(*piece.blank, values));
+    if (piece.blank) append_to_url(out, text_of(piece, values));
   }
   return out;
 }
@@ -151,7 +159,7 @@ std::string render_header(const Template& value, const CallValues& values) {
   std::string out;
   for (const TemplatePiece& piece : value) {
     out += piece.text;
-    if (piece.blank) append_to_header(out, text_of(*piece.blank, values));
+    if (piece.blank) append_to_header(out, text_of(piece, values));
   }
   return out;
 }
@@ -163,9 +171,9 @@ std::string render_body(const Template& body, const CallValues& values) {
     out += piece.text;
     if (!piece.blank) continue;
     if (piece.whole)
-      append_whole(out, *piece.blank, values);
+      append_whole(out, piece, values);
     else
-      append_within(out, text_of(*piece.blank, values));
+      append_within(out, text_of(piece, values));
   }
   return out;
 }

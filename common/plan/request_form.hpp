@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,11 +21,13 @@
 
 namespace vouch::plan {
 
-// What a placeholder stands for.  The first row is of calls, the second of signatures.
+// What a placeholder stands for.  The first row is of calls, the second of signatures, the third of
+// calls again: a further column of the recipient's row.
 // clang-format off
 enum class Blank : std::uint8_t {
   request_id, recipient_id, campaign, item, amount_minor, amount_major, currency, fields,
   method, host, path, timestamp, nonce, body, body_sha256, key_id, signature,
+  attribute,
 };
 // clang-format on
 
@@ -32,6 +35,7 @@ struct TemplatePiece {
   std::string text;            // as it is
   std::optional<Blank> blank;  // behind it
   bool whole = false;          // in a body: a JSON value of its own, not a part of a text
+  std::string column = {};     // of an attribute
 };
 using Template = std::vector<TemplatePiece>;
 
@@ -49,6 +53,7 @@ struct RequestForm {
   std::vector<HeaderForm> headers;
   std::string body_source;  // JSON with "{{recipient_id}}"; empty: the usual body
   Template body;
+  std::vector<std::string> attributes;  // the columns that the call holds, each once
 };
 
 enum class TimestampForm : std::uint8_t { seconds, milliseconds, iso8601 };
@@ -66,6 +71,11 @@ struct SigningForm {
   std::vector<HeaderForm> headers;  // one of them holds {{signature}}
 };
 
+struct AttributeValue {
+  std::string_view column;
+  std::string_view value;
+};
+
 // What the placeholders of a call stand for.
 struct CallValues {
   std::string_view request_id;
@@ -73,6 +83,7 @@ struct CallValues {
   std::string_view campaign_id;
   const Item& item;
   std::optional<std::int64_t> amount_minor;
+  std::span<const AttributeValue> attributes = {};  // what is not in here is empty text
 };
 
 // What the placeholders of a signature stand for.
@@ -88,7 +99,7 @@ struct SigningValues {
   std::string_view signature;
 };
 
-// Ids are percent-encoded.
+// Ids and attributes are percent-encoded.
 [[nodiscard]] std::string render_url(const Template& url, const CallValues& values);
 // What a header cannot hold as it is, control bytes, blanks and other than ASCII, is
 // percent-encoded.

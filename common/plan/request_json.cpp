@@ -16,26 +16,29 @@ constexpr std::size_t kHeadersMax = 20;
 constexpr std::size_t kHeaderBytesMax = 1000;
 constexpr std::size_t kCanonicalBytesMax = 2000;
 constexpr std::size_t kBodyBytesMax = 16 * 1024;
+constexpr std::size_t kColumnBytesMax = 128;
 
 constexpr std::array<std::string_view, 2> kMethodNames = {"POST", "PUT"};
 constexpr std::array<std::string_view, 3> kTimestampNames = {"seconds", "milliseconds", "iso8601"};
 constexpr std::array<std::string_view, 2> kSignatureTextNames = {"hex", "base64"};
 
 // In the order of Blank.
-constexpr std::array<std::string_view, 17> kBlankNames = {
+constexpr std::array<std::string_view, 18> kBlankNames = {
     "request_id", "recipient_id", "campaign",    "item",   "amount_minor", "amount_major",
     "currency",   "fields",       "method",      "host",   "path",         "timestamp",
-    "nonce",      "body",         "body_sha256", "key_id", "signature"};
+    "nonce",      "body",         "body_sha256", "key_id", "signature",    "attributes.COLUMN"};
+
+constexpr std::string_view kAttributePrefix = "attributes.";
 
 // Which placeholders a template may hold.
 using Blanks = std::span<const Blank>;
-constexpr Blank kInUrl[] = {Blank::request_id, Blank::recipient_id};
+constexpr Blank kInUrl[] = {Blank::request_id, Blank::recipient_id, Blank::attribute};
 constexpr Blank kInHeader[] = {Blank::request_id, Blank::recipient_id, Blank::campaign,
                                Blank::item,       Blank::amount_minor, Blank::amount_major,
-                               Blank::currency};
+                               Blank::currency,   Blank::attribute};
 constexpr Blank kInBody[] = {Blank::request_id, Blank::recipient_id, Blank::campaign,
                              Blank::item,       Blank::amount_minor, Blank::amount_major,
-                             Blank::currency,   Blank::fields};
+                             Blank::currency,   Blank::fields,       Blank::attribute};
 constexpr Blank kInCanonical[] = {Blank::method, Blank::host, Blank::path,        Blank::timestamp,
                                   Blank::nonce,  Blank::body, Blank::body_sha256, Blank::key_id};
 constexpr Blank kInSignature[] = {Blank::timestamp, Blank::nonce, Blank::body_sha256, Blank::key_id,
@@ -46,11 +49,26 @@ tl::unexpected<Error> refuse(const std::string& place, const std::string& why,
   return fail(Errc::invalid, place + ": " + why, std::move(hint));
 }
 
-Result<Blank> read_blank(std::string_view name, Blanks known, const std::string& place) {
+Result<std::string> read_column(std::string_view name, const std::string& place) {
+  if (name.empty() || name.size() > kColumnBytesMax || has_control_bytes(name)) {
+    return refuse(place, "\"attributes.\" goes before the name of a column of the list");
+  }
+  return std::string{name};
+}
+
+// What stands behind a piece's text.
+Result<void> read_blank(std::string_view name, Blanks known, const std::string& place,
+                        TemplatePiece& piece) {
   std::vector<std::string_view> names;
   for (const Blank blank : known) {
     names.push_back(kBlankNames[static_cast<std::size_t>(blank)]);
-    if (names.back() == name) return blank;
+    const bool column = blank == Blank::attribute && name.starts_with(kAttributePrefix);
+    if (column) {
+      VOUCH_TRY(piece.column, read_column(name.substr(kAttributePrefix.size()), place));
+    }
+    if (!column && names.back() != name) continue;
+    piece.blank = blank;
+    return {};
   }
   return refuse(place, "there is no placeholder \"" + std::string{name} + "\" here",
                 "it may hold " + choice_of(names));
@@ -69,8 +87,8 @@ Result<Template> cut(std::string_view text, std::string_view open, std::string_v
     if (end == std::string_view::npos) {
       return refuse(place, "\"" + std::string{open} + "\" begins a placeholder that does not end");
     }
-    VOUCH_TRY(piece.blank,
-              read_blank(text.substr(at + open.size(), end - at - open.size()), known, place));
+    VOUCH_CHECK(
+        read_blank(text.substr(at + open.size(), end - at - open.size()), known, place, piece));
     text.remove_prefix(end + close.size());
   }
 }
@@ -171,7 +189,7 @@ class BodyCutter {
     VOUCH_TRY(const Template pieces, cut(text, "{{", "}}", kInBody, place));
     const bool whole = pieces.size() == 2 && pieces[0].text.empty() && pieces[1].text.empty();
     if (whole) {
-      add(*pieces[0].blank, true);
+      add(pieces[0], true);
       return {};
     }
     if (holds(pieces, Blank::fields)) {
@@ -182,13 +200,13 @@ class BodyCutter {
       std::string quoted;
       append_json_text(quoted, piece.text);
       text_.append(quoted, 1, quoted.size() - 2);
-      if (piece.blank) add(*piece.blank, false);
+      if (piece.blank) add(piece, false);
     }
     text_ += '"';
     return {};
   }
-  void add(Blank blank, bool whole) {
-    pieces_.push_back({std::move(text_), blank, whole});
+  void add(const TemplatePiece& piece, bool whole) {
+    pieces_.push_back({std::move(text_), piece.blank, whole, piece.column});
     text_.clear();
   }
 
@@ -225,6 +243,21 @@ Result<void> check_request_headers(const RequestForm& form, const std::string& p
   return {};
 }
 
+std::vector<std::string> columns_in(const RequestForm& form) {
+  std::vector<std::string> columns;
+  const auto gather = [&](const Template& pieces) {
+    for (const TemplatePiece& piece : pieces) {
+      if (piece.blank == Blank::attribute) columns.push_back(piece.column);
+    }
+  };
+  gather(form.url);
+  for (const HeaderForm& header : form.headers) gather(header.value);
+  gather(form.body);
+  std::ranges::sort(columns);
+  columns.erase(std::ranges::unique(columns).begin(), columns.end());
+  return columns;
+}
+
 Result<RequestForm> read_request_form(const Json& value, const std::string& pointer) {
   VOUCH_TRY(JsonReader reader, JsonReader::object(value, pointer));
   RequestForm form;
@@ -244,6 +277,7 @@ Result<RequestForm> read_request_form(const Json& value, const std::string& poin
   VOUCH_CHECK(check_request_headers(form, pointer));
   VOUCH_CHECK(read_body(reader, pointer, form));
   VOUCH_CHECK(reader.finish());
+  form.attributes = columns_in(form);
   return form;
 }
 

@@ -101,6 +101,15 @@ std::optional<std::size_t> ListMeta::find_column(std::string_view called) const 
   return static_cast<std::size_t>(found - columns.begin());
 }
 
+std::vector<std::string> ListMeta::attribute_columns() const {
+  std::vector<std::string> names;
+  for (const ListColumn& column : columns) {
+    const bool own = column.role == ColumnRole::recipient_id || column.role == ColumnRole::amount;
+    names.push_back(own ? "" : column.called);
+  }
+  return names;
+}
+
 PartnerFields::Iterator::Iterator(std::string_view rest, std::string_view recipient_id)
     : rest_{rest}, recipient_id_{recipient_id} {
   ++*this;

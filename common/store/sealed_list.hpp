@@ -69,6 +69,9 @@ struct ListMeta {
 
   // The place in `columns` of what the campaign calls `called`.
   [[nodiscard]] std::optional<std::size_t> find_column(std::string_view called) const;
+  // What the campaign calls each of `columns`, or nothing where calls cannot hold it as it stands:
+  // ids and amounts have placeholders of their own.
+  [[nodiscard]] std::vector<std::string> attribute_columns() const;
 };
 
 // The partner's fields of one row, in header order, exactly as they were (quotes undone).

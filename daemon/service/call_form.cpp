@@ -60,7 +60,8 @@ Digest128 call_digest(std::string_view url, std::string_view request_id, std::st
   return sha256_128(all);
 }
 
-void fill_call(data::Intent& intent, std::string_view campaign_id, std::string_view recipient_id) {
+void fill_call(data::Intent& intent, std::string_view campaign_id, std::string_view recipient_id,
+               std::span<const plan::AttributeValue> attributes) {
   intent.request_id = format_request_id(intent.key, intent.round);
   const plan::Downstream& downstream = *intent.definition;
   const plan::RequestForm* form = downstream.request ? &*downstream.request : nullptr;
@@ -68,7 +69,8 @@ void fill_call(data::Intent& intent, std::string_view campaign_id, std::string_v
                                 .recipient_id = recipient_id,
                                 .campaign_id = campaign_id,
                                 .item = intent.item(),
-                                .amount_minor = intent.amount_minor};
+                                .amount_minor = intent.amount_minor,
+                                .attributes = attributes};
   intent.body = form != nullptr && !form->body.empty()
                     ? plan::render_body(form->body, values)
                     : call_body(intent.item(), campaign_id, recipient_id, intent.request_id,

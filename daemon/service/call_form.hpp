@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -30,7 +31,8 @@ namespace vouch::service {
                                     std::string_view body, std::string_view method = "POST");
 
 // Request id, URL, headers, body and digest of an intent whose other members are there.
-void fill_call(data::Intent& intent, std::string_view campaign_id, std::string_view recipient_id);
+void fill_call(data::Intent& intent, std::string_view campaign_id, std::string_view recipient_id,
+               std::span<const plan::AttributeValue> attributes = {});
 
 // Takes URL, headers and body out of the intent.
 [[nodiscard]] wire::HttpCall make_call(data::Intent& intent, std::string_view bearer);

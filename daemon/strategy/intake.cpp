@@ -72,6 +72,8 @@ Result<bool> Intake::work(const JobNow& job, Plan& plan, Instant now) {
   }
   if (job.state == JobState::paused) return look_after_paused(job, plan, now);
   plan.probe_at = {};
+  VOUCH_TRY(const bool fits, fits_templates(job, plan));
+  if (!fits) return true;
   if (job.state == JobState::scheduled && quiet && time_has_come(job, wall)) {
     plan.state_ticket = writer_.push(
         data::ChangeJob{.number = job.number, .action = data::JobAction::start, .words = ""});
@@ -128,9 +130,26 @@ Result<bool> Intake::look_after_paused(const JobNow& job, Plan& plan, Instant no
   return true;
 }
 
+// Whether the list has what calls hold.  It did when the job was submitted; a running job is paused
+// when a template has changed since, and goes on by itself when it is changed again.
+Result<bool> Intake::fits_templates(const JobNow& job, Plan& plan) {
+  const bool starts = job.state == JobState::running || job.state == JobState::scheduled;
+  if (!plan.maker || !starts) return true;
+  auto good = plan.maker->check_attributes(job, *snapshot_);
+  if (good) return true;
+  if (job.state != JobState::running) return tl::unexpected<Error>(std::move(good).error());
+  if (writer_.committed() < plan.state_ticket) return false;
+  plan.state_ticket = writer_.push(data::ChangeJob{.number = job.number,
+                                                   .action = data::JobAction::pause,
+                                                   .reason = PauseReason::setup,
+                                                   .words = good.error().message});
+  return false;
+}
+
 // In turn with another row and with one that met the wrong set-up: what one recipient alone is
 // answered must not keep the others waiting, and a set-up may have been mended for few rows only.
 Result<bool> Intake::probe(const JobNow& job, Plan& plan, Instant now) {
+  if (plan.maker) VOUCH_CHECK(plan.maker->check_attributes(job, *snapshot_));
   if (plan.probes++ % 2 == 0) {
     const std::uint64_t due_before = plan.due_ticket;
     VOUCH_CHECK(send_due(job, plan, now, Probe::other_rows));
@@ -164,7 +183,8 @@ Result<void> Intake::load(const JobNow& job, Plan& plan) {
     for (const store::AmountTotals& amount : plan.list->meta().amounts) {
       plan.amount_columns.push_back(amount.column);
     }
-    VOUCH_TRY(IntentMaker maker, IntentMaker::make(job, plan.amount_columns));
+    VOUCH_TRY(IntentMaker maker,
+              IntentMaker::make(job, plan.amount_columns, plan.list->meta().attribute_columns()));
     plan.maker.emplace(std::move(maker));
   }
   VOUCH_TRY(const auto cursors, reader_.ranges(job.number));
@@ -335,7 +355,8 @@ Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState stat
     const Recipient recipient{.key = row.recipient_key,
                               .occurrence = occurrence_of(job, row.occurrence),
                               .recipient_id = row.recipient_id,
-                              .amounts = row.amounts};
+                              .amounts = row.amounts,
+                              .fields = row.fields};
     const bool called = state != IssuanceState::expired;
     plan.maker->make_fresh(job, *snapshot_, recipient, plan.range, called, message.intents);
   }

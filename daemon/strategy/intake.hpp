@@ -50,7 +50,8 @@ struct SingleRequest {
   RecipientKey recipient{};
   std::uint64_t occurrence = 0;
   std::string recipient_id;
-  std::map<std::string, std::int64_t> amounts;  // minor units, by column
+  std::map<std::string, std::int64_t> amounts;         // minor units, by column
+  std::map<std::string, std::string> attributes = {};  // by column
 };
 
 class Intake {
@@ -108,6 +109,7 @@ class Intake {
   [[nodiscard]] Result<bool> look_after_paused(const data::JobNow& job, Plan& plan, Instant now);
   [[nodiscard]] Result<void> load(const data::JobNow& job, Plan& plan);
   [[nodiscard]] Result<bool> end_open_rows(const data::JobNow& job, Plan& plan, IssuanceState to);
+  [[nodiscard]] Result<bool> fits_templates(const data::JobNow& job, Plan& plan);
   [[nodiscard]] Result<bool> probe(const data::JobNow& job, Plan& plan, Instant now);
   // The downstream whose set-up is wrong; 0 when no row that is due tells.
   [[nodiscard]] Result<ObjectId> troubled(const data::JobNow& job);

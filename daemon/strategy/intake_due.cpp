@@ -181,7 +181,8 @@ Result<std::optional<Intent>> Intake::again(const JobNow& job, Plan& plan,
                                   {.key = row.key.recipient,
                                    .occurrence = row.key.occurrence,
                                    .recipient_id = found.recipient_id,
-                                   .amounts = found.amounts},
+                                   .amounts = found.amounts,
+                                   .fields = found.fields},
                                   row);
   }
   return fail(Errc::corrupt,

@@ -1,5 +1,6 @@
 #include "daemon/strategy/intent_maker.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "daemon/service/call_form.hpp"
@@ -9,10 +10,6 @@ namespace {
 
 using data::Intent;
 using data::JobNow;
-
-void complete_call(const JobNow& job, std::string_view recipient_id, Intent& intent) {
-  service::fill_call(intent, format_id(ObjectKind::campaign, job.campaign_id), recipient_id);
-}
 
 // What the ledger knows of a row that is due; the call itself is not made yet.
 std::optional<Intent> of_row(const JobNow& job, const data::Snapshot& snapshot,
@@ -64,13 +61,47 @@ std::uint64_t occurrence_of(const JobNow& job, std::string_view occurrence_value
 }
 
 Result<IntentMaker> IntentMaker::make(const JobNow& job,
-                                      std::span<const std::string> amount_columns) {
+                                      std::span<const std::string> amount_columns,
+                                      std::vector<std::string> attribute_columns) {
   VOUCH_TRY(plan::AmountPlaces places, plan::AmountPlaces::find(*job.campaign, amount_columns));
-  return IntentMaker{std::move(places)};
+  return IntentMaker{std::move(places), std::move(attribute_columns)};
+}
+
+Result<void> IntentMaker::check_attributes(const JobNow& job,
+                                           const data::Snapshot& snapshot) const {
+  const auto of =
+      job.kind == data::JobKind::single ? plan::AttributesOf::single : plan::AttributesOf::list;
+  for (const plan::Item& item : job.campaign->items) {
+    if (item.number >= job.item_downstreams.size()) continue;
+    const data::DownstreamNow* downstream = snapshot.downstream(job.item_downstreams[item.number]);
+    if (downstream == nullptr) continue;  // told elsewhere
+    VOUCH_CHECK(
+        plan::check_attributes(item, *downstream->versions.at(downstream->version), columns_, of));
+  }
+  return {};
+}
+
+std::string_view IntentMaker::attribute(const Recipient& recipient,
+                                        const std::string& column) const {
+  const auto found = std::ranges::find(columns_, column);
+  if (found == columns_.end()) return {};
+  const auto place = static_cast<std::size_t>(found - columns_.begin());
+  return recipient.values.empty() ? recipient.fields[place] : recipient.values[place];
+}
+
+void IntentMaker::complete(const JobNow& job, const Recipient& recipient, Intent& intent) {
+  attributes_.clear();
+  if (const auto& form = intent.definition->request) {
+    for (const std::string& column : form->attributes) {
+      attributes_.push_back({column, attribute(recipient, column)});
+    }
+  }
+  service::fill_call(intent, format_id(ObjectKind::campaign, job.campaign_id),
+                     recipient.recipient_id, attributes_);
 }
 
 void IntentMaker::make_fresh(const JobNow& job, const data::Snapshot& snapshot,
-                             const Recipient& recipient, std::int32_t range, bool complete,
+                             const Recipient& recipient, std::int32_t range, bool called,
                              std::vector<Intent>& out) {
   places_.plan(*job.campaign, recipient.amounts, items_);
   for (const plan::PlannedItem& planned : items_) {
@@ -91,7 +122,7 @@ void IntentMaker::make_fresh(const JobNow& job, const data::Snapshot& snapshot,
     intent.definition = downstream.versions.at(downstream.version);
     intent.amount_minor = planned.amount_minor;
     intent.fresh = true;
-    if (complete) complete_call(job, recipient.recipient_id, intent);
+    if (called) complete(job, recipient, intent);
   }
 }
 
@@ -101,7 +132,7 @@ std::optional<Intent> IntentMaker::make_again(const JobNow& job, const data::Sna
   if (!intent) return intent;
   // The attempt before was a call; what was asked since then is none.
   if (intent->was_asked) intent->last_attempt_at = row.intent_at;
-  complete_call(job, recipient.recipient_id, *intent);
+  complete(job, recipient, *intent);
   return intent;
 }
 

@@ -29,18 +29,27 @@ struct Recipient {
   std::uint64_t occurrence = 0;
   std::string_view recipient_id;
   std::span<const std::int64_t> amounts;
+  // The attributes, by the place of their column: of a list's row, or else of a single's input.
+  store::PartnerFields fields = {};
+  std::span<const std::string> values = {};
 };
 
 class IntentMaker {
  public:
-  // `amount_columns`: of the list, or of a single's input.
+  // Columns of the list, or of a single's input; the further ones by their place.
   [[nodiscard]] static Result<IntentMaker> make(const data::JobNow& job,
-                                                std::span<const std::string> amount_columns);
+                                                std::span<const std::string> amount_columns,
+                                                std::vector<std::string> attribute_columns);
+
+  // Errc::invalid when calls under the downstreams' present versions would hold attributes that
+  // are not there.
+  [[nodiscard]] Result<void> check_attributes(const data::JobNow& job,
+                                              const data::Snapshot& snapshot) const;
 
   // Appends the recipient's intents, each under its downstream's present version.
-  // With `complete` false without body and digest, for rows that will not be called.
+  // With `called` false without body and digest, for rows that will not be called.
   void make_fresh(const data::JobNow& job, const data::Snapshot& snapshot,
-                  const Recipient& recipient, std::int32_t range, bool complete,
+                  const Recipient& recipient, std::int32_t range, bool called,
                   std::vector<data::Intent>& out);
 
   // The intent of a row that is due.  Nothing when the snapshot lacks its downstream's version.
@@ -50,9 +59,17 @@ class IntentMaker {
                                                        const data::DueRow& row);
 
  private:
-  explicit IntentMaker(plan::AmountPlaces places) : places_{std::move(places)} {}
+  IntentMaker(plan::AmountPlaces places, std::vector<std::string> columns)
+      : places_{std::move(places)}, columns_{std::move(columns)} {}
+  void complete(const data::JobNow& job, const Recipient& recipient, data::Intent& intent);
+  [[nodiscard]] std::string_view attribute(const Recipient& recipient,
+                                           const std::string& column) const;
+
   plan::AmountPlaces places_;
+  std::vector<std::string> columns_;  // of attributes
+  // Kept from call to call, so that they need no memory of their own.
   std::vector<plan::PlannedItem> items_;
+  std::vector<plan::AttributeValue> attributes_;
 };
 
 // A query about a row in doubt: needs neither list nor recipient.  Nothing when the snapshot lacks

@@ -10,18 +10,39 @@ namespace {
 using data::Intent;
 using data::JobNow;
 
-// What is kept of a single until it is final: {"recipient_id":..., "amounts":{column: minor}}.
+// What is kept of a single until it is final:
+// {"recipient_id":..., "amounts":{column: minor}, "attributes":{column: text}}.
 std::string to_input(const SingleRequest& request) {
   Json amounts = Json::object();
   for (const auto& [column, minor] : request.amounts) amounts[column] = minor;
-  return Json{{"recipient_id", request.recipient_id}, {"amounts", amounts}}.dump();
+  Json attributes = Json::object();
+  for (const auto& [column, text] : request.attributes) attributes[column] = text;
+  return Json{
+      {"recipient_id", request.recipient_id}, {"amounts", amounts}, {"attributes", attributes}}
+      .dump();
 }
 
 struct Input {
   std::string recipient_id;
   std::vector<std::string> columns;
   std::vector<std::int64_t> amounts;
+  std::vector<std::string> attribute_columns;
+  std::vector<std::string> attributes;
 };
+
+Input input_of(const SingleRequest& request) {
+  Input input;
+  input.recipient_id = request.recipient_id;
+  for (const auto& [column, minor] : request.amounts) {
+    input.columns.push_back(column);
+    input.amounts.push_back(minor);
+  }
+  for (const auto& [column, text] : request.attributes) {
+    input.attribute_columns.push_back(column);
+    input.attributes.push_back(text);
+  }
+  return input;
+}
 
 Result<Input> parse_input(std::string_view text) {
   VOUCH_TRY(const Json json, parse_json(text));
@@ -32,6 +53,11 @@ Result<Input> parse_input(std::string_view text) {
   for (const auto& [column, minor] : amounts->items()) {
     input.columns.push_back(column);
     input.amounts.push_back(minor.get<std::int64_t>());
+  }
+  VOUCH_TRY(const Json* attributes, reader.required("attributes"));
+  for (const auto& [column, value] : attributes->items()) {
+    input.attribute_columns.push_back(column);
+    input.attributes.push_back(value.get<std::string>());
   }
   return input;
 }
@@ -68,18 +94,18 @@ void Intake::plan_singles() {
       singles_.push_back(std::move(request));
       continue;
     }
-    std::vector<std::string> columns;
-    std::vector<std::int64_t> amounts;
-    for (const auto& [column, minor] : request.amounts) {
-      columns.push_back(column);
-      amounts.push_back(minor);
-    }
+    const Input input = input_of(request);
     data::IssueSingle message{.command = request.command,
                               .campaign = request.job.campaign_id,
                               .items = static_cast<int>(request.job.items_count()),
                               .input = to_input(request),
                               .intents = {}};
-    auto maker = IntentMaker::make(request.job, columns);
+    auto maker = IntentMaker::make(request.job, input.columns, input.attribute_columns);
+    if (maker) {
+      if (auto good = maker->check_attributes(request.job, *snapshot_); !good) {
+        maker = tl::unexpected<Error>(std::move(good).error());
+      }
+    }
     if (maker && !knows_downstreams(request.job)) {
       maker = fail(Errc::not_found, "a downstream of the campaign is not in the store");
     }
@@ -91,7 +117,8 @@ void Intake::plan_singles() {
                       {.key = request.recipient,
                        .occurrence = request.occurrence,
                        .recipient_id = request.recipient_id,
-                       .amounts = amounts},
+                       .amounts = input.amounts,
+                       .values = input.attributes},
                       0, true, message.intents);
     data::ReadyRows reserved;
     bool locked = true;
@@ -127,12 +154,13 @@ Result<std::optional<Intent>> Intake::single_again(const JobNow& job, const data
   VOUCH_TRY(const auto text, reader_.single_input(job.campaign_number, row.key));
   if (!text) return std::optional<Intent>{};
   VOUCH_TRY(const Input input, parse_input(*text));
-  VOUCH_TRY(IntentMaker maker, IntentMaker::make(job, input.columns));
+  VOUCH_TRY(IntentMaker maker, IntentMaker::make(job, input.columns, input.attribute_columns));
   return maker.make_again(job, *snapshot_,
                           {.key = row.key.recipient,
                            .occurrence = row.key.occurrence,
                            .recipient_id = input.recipient_id,
-                           .amounts = input.amounts},
+                           .amounts = input.amounts,
+                           .values = input.attributes},
                           row);
 }
 

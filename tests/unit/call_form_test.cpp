@@ -94,6 +94,24 @@ TEST_CASE("call_form: a request shape says method, URL, headers and body") {
   CHECK(header(call, "Idempotency-Key") == id);
 }
 
+TEST_CASE("call_form: attributes are part of the call, and of its digest") {
+  const plan::Downstream downstream =
+      with(R"("request": {"url": "https://a.example/{attributes.city}/{request_id}",
+              "body": {"city": "{{attributes.city}}"}})");
+  const auto filled_in = [&](std::string_view city) {
+    data::Intent intent = sample_intent(1);
+    intent.definition = std::make_shared<const plan::Downstream>(downstream);
+    const plan::AttributeValue attributes[] = {{"city", city}};
+    service::fill_call(intent, "cmp_1", "cust-1", attributes);
+    return intent;
+  };
+  const data::Intent once = filled_in("Bonn");
+  CHECK(once.body == R"({"city":"Bonn"})");
+  CHECK(once.url.starts_with("https://a.example/Bonn/"));
+  CHECK(filled_in("Bonn").call_digest == once.call_digest);
+  CHECK(filled_in("Ulm").call_digest != once.call_digest);
+}
+
 TEST_CASE("call_form: the digest covers method, URL, key and body") {
   std::set<Digest128> digests;
   for (const char* request :

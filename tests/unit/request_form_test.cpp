@@ -140,6 +140,35 @@ TEST_CASE("request_form: a header holds no byte that could end it") {
   CHECK(header_of("50%\xc3\xa4\x7f") == "u 50%25%C3%A4%7F;12.50");
 }
 
+TEST_CASE("request_form: attributes stand in URL, headers and body, and an absent one is empty") {
+  const Downstream downstream =
+      parse(Json{{"url", "https://a.example/{attributes.shop no}/{request_id}"},
+                 {"headers", {{"X-City", "in {{attributes.city}}"}}},
+                 {"body",
+                  {{"city", "{{attributes.city}}"},
+                   {"at", "<{{attributes.street}}> {{item}}"},
+                   {"none", "{{attributes.none}}"}}}})
+          .value();
+  const RequestForm& form = *downstream.request;
+  CHECK(form.attributes == std::vector<std::string>{"city", "none", "shop no", "street"});
+  const AttributeValue attributes[] = {
+      {"city", "K\xc3\xb6ln"}, {"street", "\"A\",\n1"}, {"shop no", "7/8"}};
+  const Item item = gift();
+  const CallValues values{.request_id = "id-1",
+                          .recipient_id = "cust-1",
+                          .campaign_id = "cmp_1",
+                          .item = item,
+                          .amount_minor = 1250,
+                          .attributes = attributes};
+  CHECK(render_url(form.url, values) == "https://a.example/7%2F8/id-1");
+  CHECK(render_header(form.headers[0].value, values) == "in K%C3%B6ln");
+  const auto body = parse_json(render_body(form.body, values));
+  REQUIRE(body);
+  CHECK(*body == Json{{"city", "K\xc3\xb6ln"}, {"at", "<\"A\",\n1> gift"}, {"none", ""}});
+  // Stored and read again it is the same.
+  CHECK(parse_downstream(to_json(downstream)).value().request->attributes == form.attributes);
+}
+
 TEST_CASE("request_form: what is wrong is named with its place") {
   struct Case {
     Json request;
@@ -156,6 +185,10 @@ TEST_CASE("request_form: what is wrong is named with its place") {
        "/request/headers/Host: Vouch writes this header itself"},
       {{{"headers", {{"Cookie", "a=b"}}}},
        "/request/headers/Cookie: credentials do not stand in a definition"},
+      {{{"body", {{"a", "{{attributes.}}"}}}},
+       "/request/body/a: \"attributes.\" goes before the name of a column of the list"},
+      {{{"url", "https://{attributes.city}.example/"}},
+       "/request/url: placeholders may stand in its path and query alone"},
       {{{"url", "https://{recipient_id}.example/"}},
        "/request/url: placeholders may stand in its path and query alone"},
       {{{"url", "https://a.example/{recipient_id}/\xc3\xa4"}},
