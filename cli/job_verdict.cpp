@@ -107,8 +107,8 @@ std::optional<Obstacle> obstacle_of(const store::JobProgress& job) {
       return Obstacle{"too many rows end without a voucher" + detail,
                       "see why: vouchctl job results " + format_id(ObjectKind::job, job.id) +
                           " --only not-issued; then " + command("resume", job) +
-                          ", or first: vouchctl job update " +
-                          format_id(ObjectKind::job, job.id) + " --pause-at-failures 100"};
+                          ", or first: vouchctl job update " + format_id(ObjectKind::job, job.id) +
+                          " --pause-at-failures 100"};
     case PauseReason::approval:
       return Obstacle{"it waits for approval" + detail, "vouchctl approval list"};
     case PauseReason::budget:

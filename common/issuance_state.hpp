@@ -168,7 +168,7 @@ enum class PauseReason : std::uint8_t {
   failures = 9,  // too many rows ended without a voucher
 };
 inline constexpr std::array<std::string_view, 10> kPauseReasonNames = {
-    "",      "operator", "approval", "setup", "budget", "coordination",
+    "",      "operator", "approval", "setup",   "budget", "coordination",
     "store", "pilot",    "pool",     "failures"};
 [[nodiscard]] constexpr std::string_view name_of(PauseReason reason) {
   return kPauseReasonNames[static_cast<std::size_t>(reason)];

@@ -29,7 +29,8 @@ std::string FailureWatch::look(const data::JobRecord& job, const data::JobNow& w
   }
   // A row that people or a statement settle leaves a bad state: that is no success of today.
   const auto grown = [&](IssuanceState state) {
-    return static_cast<double>(std::max<std::int64_t>(0, totals[at(state)] - known.seen[at(state)]));
+    return static_cast<double>(
+        std::max<std::int64_t>(0, totals[at(state)] - known.seen[at(state)]));
   };
   known.ended += grown(IssuanceState::issued);
   for (const IssuanceState state : kBad) {

@@ -32,8 +32,9 @@ TEST_CASE("failure_watch: more than the part allowed, of rows enough, pauses a j
     CAPTURE(name_of(bad));
     Watched few;
     CHECK(few.after(bad, daemon::kFailuresRowsMin - 1).empty());
-    CHECK(few.after(bad, 1) ==
-          "100 % of the last 500 rows were declined, failed or held; more than 50 % pauses the job");
+    CHECK(
+        few.after(bad, 1) ==
+        "100 % of the last 500 rows were declined, failed or held; more than 50 % pauses the job");
     Watched half;
     CHECK(half.after(S::issued, 500).empty());
     CHECK(half.after(bad, 500).empty());
