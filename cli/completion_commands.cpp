@@ -131,6 +131,9 @@ std::vector<std::string> values_for(Session& session, const std::string& metavar
   if (metavar == "LIST") {
     return names_of(control.lists(), [](const store::ListRow& row) { return row.name; });
   }
+  if (metavar == "POOL") {
+    return names_of(control.pools(), [](const store::PoolRow& row) { return row.name; });
+  }
   if (metavar == "CAMPAIGN") {
     return names_of(control.campaigns(),
                     [](const store::CampaignRow& row) { return row.definition.name; });

@@ -103,8 +103,8 @@ Result<void> apply_query(Session& session, const DownstreamOptions& options,
 
 // The flags given, put over what the file or the store says.
 Result<void> apply(Session& session, const DownstreamOptions& options, plan::Downstream& def) {
-  for (const auto kind :
-       {plan::VoucherKind::coupon, plan::VoucherKind::balance, plan::VoucherKind::other}) {
+  for (const auto kind : {plan::VoucherKind::coupon, plan::VoucherKind::balance,
+                          plan::VoucherKind::other, plan::VoucherKind::code}) {
     if (plan::name_of(kind) == options.kind) def.kind = kind;
   }
   put(options.url, def.url);
@@ -302,7 +302,7 @@ const std::string kNameHelp = "name or id of the downstream";
 Arguments& add_definition_flags(Arguments& arguments, DownstreamOptions& options) {
   return arguments
       .option("-f,--file", "FILE", options.file, "definition as JSON; flags are put over it")
-      .one_of("--kind", options.kind, {"coupon", "balance", "other"}, "what it issues")
+      .one_of("--kind", options.kind, {"coupon", "balance", "other", "code"}, "what it issues")
       .option("--url", "URL", options.url, "of the issuing call, POST")
       .flag("--allow-http", options.allow_http, "allow plain http:// on a trusted network")
       .one_of("--contract", options.contract, {"key", "query", "none"},

@@ -1,10 +1,12 @@
 // vouchctl job submit: a campaign run over a list for a client, in one line that may be run again.
 #include <algorithm>
+#include <map>
 
 #include "cli/import_list.hpp"
 #include "cli/job_commands.hpp"
 #include "cli/job_forecast.hpp"
 #include "cli/job_verdict.hpp"
+#include "cli/pool_view.hpp"
 #include "cli/run_lock.hpp"
 #include "cli/uncertain_contract.hpp"
 #include "common/json.hpp"
@@ -389,6 +391,24 @@ void tell_obstacles(Session& session, const Submission& submission) {
   }
 }
 
+// Told too where a pool has fewer codes left than the job may need: some may be repeats.
+Result<void> tell_short_pools(Session& session, const Submission& submission) {
+  VOUCH_TRY(store::ControlStore * control, session.control());
+  std::map<std::string, std::int64_t> wanted;
+  for (const plan::Item& item : submission.campaign.definition.items) {
+    if (!item.pool.empty()) wanted[item.pool] += submission.imported.list.accepted;
+  }
+  for (const auto& [name, codes] : wanted) {
+    VOUCH_TRY(store::PoolRow pool, control->pool(name));
+    const auto view = PoolView::of(session, std::move(pool));
+    if (!view || view->left() >= codes) continue;
+    session.out().warn("the pool " + name + " has " + format_count(view->left()) +
+                       " codes left, and the job may need " + format_count(codes) +
+                       ": where none is left it pauses");
+  }
+  return {};
+}
+
 // The job that is there under the submit key, if it asked for the same.
 Result<bool> is_there_already(Session& session, const Submission& submission) {
   VOUCH_TRY(store::ControlStore * control, session.control());
@@ -452,7 +472,10 @@ Result<int> submit(Session& session, SubmitOptions options) {
   Prospect prospect;
   VOUCH_TRY(const bool existed, admit(session, options, submission, prospect));
   if (session.dry_run()) return dry_run(session, submission, prospect, existed);
-  if (!existed) tell_obstacles(session, submission);
+  if (!existed) {
+    tell_obstacles(session, submission);
+    VOUCH_CHECK(tell_short_pools(session, submission));
+  }
   VOUCH_TRY(const store::Actor actor, session.actor());
   VOUCH_TRY(const auto submitted, control->submit_job(actor, submission.job, session.random()));
   lock.reset();

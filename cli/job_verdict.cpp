@@ -120,6 +120,11 @@ std::optional<Obstacle> obstacle_of(const store::JobProgress& job) {
     case PauseReason::coordination:
       return Obstacle{"the daemons cannot agree on their shares" + detail,
                       "it goes on by itself when they can"};
+    case PauseReason::pool:
+      return Obstacle{"it cannot take codes from a pool" + detail,
+                      "add codes with `vouchctl pool generate` or `pool import`, or put the key "
+                      "back, then " +
+                          command("resume", job)};
     case PauseReason::none:
       break;
   }

@@ -3,6 +3,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/import_list.hpp"
+#include "cli/pool_export.hpp"
 #include "cli/pool_view.hpp"
 #include "cli/run_lock.hpp"
 #include "cli/session.hpp"
@@ -335,6 +336,25 @@ void add_import(Group& group) {
       .changes();
 }
 
+void add_export(Group& group) {
+  auto options = std::make_shared<PoolExport>();
+  group
+      .leaf({.name = "export",
+             .summary = "Write codes that are out to a file, with their recipients",
+             .description =
+                 "For administrators, who are asked for a yes; recorded in the audit trail before "
+                 "the file is there.  The file is made anew, readable by its owner alone.  No code "
+                 "goes out by this: only those that an issuance has are in it.",
+             .examples = {"vouchctl pool export vip --job birthday-november --to codes-out.csv "
+                          "--dry-run",
+                          "vouchctl pool export vip --to codes-out.csv --yes"}},
+            [options](Session& session) { return export_codes(session, *options); })
+      .required("POOL", options->pool, kNameHelp)
+      .required_option("--to", "FILE", options->file, "to make; it must not exist")
+      .option("--job", "JOB", options->job, "only the codes of this job's issuances")
+      .changes();
+}
+
 }  // namespace
 
 void add_pool_commands(CommandLine& line) {
@@ -353,6 +373,7 @@ void add_pool_commands(CommandLine& line) {
              .examples = {"vouchctl pool show vip", "vouchctl pool show vip -o json"}},
             [shown](Session& session) { return show(session, *shown); })
       .required("POOL", *shown, kNameHelp);
+  add_export(group);
 }
 
 }  // namespace vouch::cli

@@ -6,8 +6,11 @@
 namespace vouch::cli {
 
 Result<PoolView> PoolView::of(Session& session, store::PoolRow pool) {
-  (void)session;
-  return PoolView{std::move(pool)};
+  if (pool.instance.empty()) return PoolView{std::move(pool), 0};
+  // Another instance's ledger may be another account's; the one that hands the codes out counts.
+  VOUCH_TRY(store::LedgerView ledger, store::LedgerView::open(session.paths(), pool.instance));
+  VOUCH_TRY(const std::int64_t out, ledger.codes_out(pool.id));
+  return PoolView{std::move(pool), out};
 }
 
 std::int64_t PoolView::codes_of(std::string_view origin) const {
@@ -24,6 +27,7 @@ Record PoolView::record() const {
   record.push_back({"generated", "Generated", codes_of("generated")});
   record.push_back({"imported", "Imported", codes_of("imported")});
   record.push_back({"codes", "Codes", pool_.codes()});
+  record.push_back({"allocated", "Allocated", out_});
   record.push_back({"left", "Left", Value{left()}.tone(is_low() ? Tone::warn : Tone::plain)});
   record.push_back({"low_water", "Low water", pool_.low_water});
   record.push_back({"low", "Low", is_low()});

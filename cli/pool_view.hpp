@@ -21,13 +21,14 @@ class PoolView {
   [[nodiscard]] bool is_low() const { return left() < pool_.low_water; }
   // "the pool vip has 12 codes left, fewer than its low water of 100", and what to do.
   [[nodiscard]] std::string low_words() const;
-  [[nodiscard]] std::int64_t left() const { return pool_.codes(); }
+  [[nodiscard]] std::int64_t left() const { return pool_.codes() - out_; }
 
  private:
-  explicit PoolView(store::PoolRow pool) : pool_{std::move(pool)} {}
+  PoolView(store::PoolRow pool, std::int64_t out) : pool_{std::move(pool)}, out_{out} {}
   [[nodiscard]] std::int64_t codes_of(std::string_view origin) const;
 
   store::PoolRow pool_;
+  std::int64_t out_ = 0;  // codes that belong to an issuance
 };
 
 }  // namespace vouch::cli

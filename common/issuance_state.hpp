@@ -165,6 +165,7 @@ enum class PauseReason : std::uint8_t {
   coordination = 5,
   store = 6,
   pilot = 7,
+  pool = 8,      // no code can be taken from a pool: it is empty, or cannot be read
   failures = 9,  // too many rows ended without a voucher
 };
 inline constexpr std::array<std::string_view, 10> kPauseReasonNames = {

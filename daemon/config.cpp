@@ -119,6 +119,10 @@ void add_options(CLI::App& app, Config& config) {
          "besides the system's")
       ->type_name("FILE");
   add_redis(app, config);
+  app.add_option("--pool-key", config.pool_key,
+                 "File with the key of the pools' codes; needed once there is a pool")
+      ->type_name("FILE")
+      ->capture_default_str();
   app.add_option("--notify-command", config.notify_command,
                  "Program that is run with one JSON object on its standard input when a person "
                  "should know")
@@ -202,6 +206,7 @@ constexpr Variable kVariables[] = {
     {"VOUCH_ANCHOR_FILE", "--anchor-file"},
     {"VOUCH_CONTROL_SOCKET", "--control-socket"},
     {"VOUCH_DOWNSTREAM_AUTHORITIES", "--downstream-authorities"},
+    {"VOUCH_POOL_KEY", "--pool-key"},
     {"VOUCH_NOTIFY_COMMAND", "--notify-command"},
     {"VOUCH_REDIS", "--redis"},
     {"VOUCH_REDIS_PASSWORD_FILE", "--redis-password-file"},

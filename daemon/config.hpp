@@ -19,11 +19,12 @@ namespace vouch::daemon {
 struct Config {
   std::string store = "/var/lib/vouch";
   std::string instance = "main";
-  std::string admin_listen = "127.0.0.1:9464";  // address:port, unix:/path, or none
-  std::string admin_port_file;                  // the port is written here once it is bound
-  std::string control_socket;                   // empty: beside the ledger; none
-  std::string anchor_file;                      // empty: beside the control store
-  std::string downstream_authorities;           // PEM text, to be trusted besides the system's
+  std::string admin_listen = "127.0.0.1:9464";   // address:port, unix:/path, or none
+  std::string admin_port_file;                   // the port is written here once it is bound
+  std::string control_socket;                    // empty: beside the ledger; none
+  std::string anchor_file;                       // empty: beside the control store
+  std::string downstream_authorities;            // PEM text, to be trusted besides the system's
+  std::string pool_key = "/etc/vouch/pool.key";  // file with the key of redemption codes
   std::string notify_command;
   std::optional<wire::RedisAddress> redis;  // nothing: locks in this process alone
   std::string redis_password;

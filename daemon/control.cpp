@@ -425,6 +425,7 @@ Result<void> Control::notice_troubles(Instant now) {
   next_troubles_ = now + kTroublesEvery;
   const std::vector<service::LaneView> lanes = parts_.engine.view();
   notices_.breakers(lanes, now);
+  VOUCH_CHECK(notice_pools());
   lane_watch_.look(lanes, now, parts_.clock.wall_now());
   const auto snapshot = parts_.board.read();
   for (const data::JobRecord& job : jobs_) {
@@ -441,6 +442,16 @@ Result<void> Control::notice_troubles(Instant now) {
     if (!known->finish_by) continue;
     VOUCH_TRY(const std::int64_t open, reader_.open_rows(job.number));
     notices_.late(job, *known->finish_by, open, now, parts_.clock.wall_now());
+  }
+  return {};
+}
+
+Result<void> Control::notice_pools() {
+  for (const auto& [name, pool] : definitions_.pools()) {
+    const bool is_ours = pool->instance.empty() || pool->instance == instance_;
+    if (!is_ours || pool->segments.empty()) continue;
+    VOUCH_TRY(const std::int64_t out, reader_.codes_out(pool->id));
+    notices_.pool(*pool, pool->codes() - out);
   }
   return {};
 }

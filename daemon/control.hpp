@@ -80,6 +80,7 @@ class Control {
   [[nodiscard]] Result<void> notice_short_jobs(std::int64_t last,
                                                const std::vector<data::JobRecord>& jobs);
   [[nodiscard]] Result<void> notice_troubles(Instant now);
+  [[nodiscard]] Result<void> notice_pools();
 
   store::ControlStore control_;
   data::LedgerReader reader_;

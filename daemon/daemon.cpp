@@ -14,6 +14,7 @@
 #include "common/text.hpp"
 #include "daemon/admin_address.hpp"
 #include "daemon/data/older_ledger.hpp"
+#include "daemon/data/pool_book.hpp"
 
 namespace vouch::daemon {
 namespace {
@@ -95,6 +96,12 @@ Result<void> go_on_with_older(store::Database& ledger, store::ControlStore& cont
   // An empty one knows nothing since the first job.
   VOUCH_TRY(const auto jobs, control.jobs());
   const WallTime since = last ? *last : jobs.empty() ? now : jobs.front().submitted;
+  // A code that has gone out since this copy was made must not go out again; and before the
+  // copy counts as the newest.
+  VOUCH_TRY(const auto pools, control.pools());
+  for (const store::PoolRow& pool : pools) {
+    VOUCH_CHECK(data::pass_over_codes(ledger, pool.id, pool.codes()));
+  }
   VOUCH_TRY(const std::int64_t rows, data::accept_older_ledger(ledger, ids, since, now));
   log::warn("going on with an older ledger, as asked: what it does not know is in doubt",
             {{"why", why.message}, {"since", format_time_utc(since)}, {"rows", rows}});
@@ -166,7 +173,8 @@ Daemon::Daemon(const Config& config, const Clock& clock, Random& random, Opened 
       redis_connection_{make_redis_connection(clock, config)},
       redis_{make_redis(config, opened.ledger_id)},
       ready_{[this] { downstream_.wake(); }},
-      writer_{ledger_file_, ready_, health_, clock},
+      writer_{ledger_file_, ready_, health_, clock,
+              data::CodeShelf{paths_.pools(), config.pool_key}},
       engine_{downstream_, ready_, writer_, board_, health_, clock, random, config.engine},
       intake_{std::move(opened.intake_reader),
               writer_,
@@ -176,7 +184,8 @@ Daemon::Daemon(const Config& config, const Clock& clock, Random& random, Opened 
               clock,
               coordination(),
               list_opener(paths_),
-              intake_settings(config, opened.first_epoch)},
+              intake_settings(config, opened.first_epoch),
+              data::CodeShelf{paths_.pools(), config.pool_key}},
       notifier_{config.notify_command, clock},
       control_{std::make_unique<Control>(
           std::move(opened.control), std::move(opened.control_reader), paths_, config.instance,

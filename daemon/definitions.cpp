@@ -63,6 +63,11 @@ Result<void> Definitions::load(store::ControlStore& control) {
   VOUCH_TRY(const auto clients, control.clients());
   VOUCH_TRY(const auto jobs, control.jobs());
   VOUCH_TRY(const auto lists, control.lists());
+  VOUCH_TRY(const auto pools, control.pools());
+  pools_.clear();
+  for (const auto& pool : pools) {
+    pools_.emplace(pool.name, std::make_shared<const store::PoolRow>(pool));
+  }
   clients_.clear();
   jobs_.clear();
   lists_.clear();
@@ -226,6 +231,8 @@ void Definitions::fill_campaign(data::JobNow& now, ObjectId id, int version) con
   for (const plan::Item& item : now.campaign->items) {
     const data::DownstreamNow* to = downstream(item.downstream);
     now.item_downstreams.push_back(to == nullptr ? 0 : to->id);
+    const auto from = pools_.find(item.pool);
+    now.item_pools.push_back(from == pools_.end() ? nullptr : from->second);
   }
 }
 
@@ -268,6 +275,10 @@ std::string Definitions::blocked(const data::JobNow& now, const store::JobRow* r
   if (of != nullptr && of->state == "paused") return "the campaign is paused";
   if (client != clients_.end() && client->second.paused) {
     return "client " + client_name + " is paused";
+  }
+  for (std::size_t i = 0; i < now.item_pools.size(); ++i) {
+    const std::string& pool = now.campaign->items[i].pool;
+    if (!pool.empty() && now.item_pools[i] == nullptr) return "the pool " + pool + " is missing";
   }
   for (const ObjectId id : now.item_downstreams) {
     const auto to = downstreams_.find(id);
@@ -322,6 +333,7 @@ std::shared_ptr<const data::Snapshot> Definitions::snapshot(
     now.start_range = record.start_range;
     now.ranges_planned = record.ranges_planned;
     now.pilot_left = record.pilot_left;
+    now.replans = record.replans;
     now.settle_by_repeat = record.settle_by_repeat;
     now.restored_at = record.restored_at;
     now.finish_by = earlier(now.finish_by, now.campaign->not_after);

@@ -46,6 +46,9 @@ class Definitions {
   [[nodiscard]] const data::DownstreamNow* downstream(std::string_view name) const;
   [[nodiscard]] std::map<ObjectId, std::string> downstream_names() const;
   [[nodiscard]] const store::ListRow* list(ObjectId id) const;
+  [[nodiscard]] const std::map<std::string, std::shared_ptr<const store::PoolRow>>& pools() const {
+    return pools_;
+  }
   // What a single issuance of this campaign would run under; number 0.
   [[nodiscard]] data::JobNow single_job(const store::CampaignRow& campaign) const;
 
@@ -78,6 +81,7 @@ class Definitions {
   std::map<ObjectId, store::ClientRow> clients_;
   std::map<ObjectId, store::JobRow> jobs_;
   std::map<ObjectId, store::ListRow> lists_;
+  std::map<std::string, std::shared_ptr<const store::PoolRow>> pools_;  // by name
   std::vector<Stop> stops_;
   std::string stop_trouble_;  // what is wrong with the stop file, as it was told
 };

@@ -102,6 +102,17 @@ void Notices::held(const data::JobRecord& job, const data::StateCounts& totals, 
             subject_of(job));
 }
 
+void Notices::pool(const store::PoolRow& pool, std::int64_t left) {
+  if (left >= pool.low_water) {
+    low_pools_.erase(pool.id);
+    return;
+  }
+  if (!low_pools_.insert(pool.id).second) return;
+  tell_("pool_low", pool.name,
+        std::to_string(left) + " codes left, fewer than " + std::to_string(pool.low_water) +
+            "; add some with vouchctl pool generate or import");
+}
+
 void Notices::breakers(const std::vector<service::LaneView>& lanes, Instant now) {
   for (const service::LaneView& lane : lanes) {
     if (lane.breaker == service::Breaker::State::closed) {

@@ -38,6 +38,8 @@ class Notices {
             WallTime wall);
   // More rows of the job are held than were told of; again after a minute at the earliest.
   void held(const data::JobRecord& job, const data::StateCounts& totals, Instant now);
+  // Pools with fewer codes left than their low water; each once, until codes were added.
+  void pool(const store::PoolRow& pool, std::int64_t left);
   // Breakers that have not been closed for five minutes; each outage once.
   void breakers(const std::vector<service::LaneView>& lanes, Instant now);
 
@@ -64,6 +66,7 @@ class Notices {
   std::map<std::int64_t, Pace> paces_;  // by the job's number
   std::map<std::int64_t, Held> held_;   // by the job's number
   std::map<ObjectId, Outage> outages_;  // by downstream
+  std::set<ObjectId> low_pools_;        // that were told of
 };
 
 }  // namespace vouch::daemon

@@ -180,7 +180,7 @@ release_stages() {
   VOUCH_SIM_SEEDS=$seeds
   ! wanted simulation || ctest_stage simulation release -L simulation
   ! wanted e2e || bats_stage e2e release
-  ! wanted campaigns || campaign_stage release tests/campaigns/{kill,silent}.sh \
+  ! wanted campaigns || campaign_stage release tests/campaigns/{kill,silent,codes}.sh \
     examples/quickstart.sh
 }
 

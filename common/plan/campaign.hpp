@@ -19,7 +19,7 @@
 
 namespace vouch::plan {
 
-enum class VoucherKind : std::uint8_t { coupon, balance, other };
+enum class VoucherKind : std::uint8_t { coupon, balance, other, code };
 [[nodiscard]] std::string_view name_of(VoucherKind kind);
 
 // How often a recipient may be given what a campaign holds.
@@ -39,6 +39,7 @@ struct Item {
   std::string name;
   VoucherKind kind = VoucherKind::coupon;
   std::string downstream;  // by name
+  std::string pool;        // of kind code: where the codes come from, by name
   Amount amount;
   std::string fields_json;  // further members of the request body, a JSON object: "{}" for none
 };

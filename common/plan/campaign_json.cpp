@@ -9,7 +9,7 @@
 namespace vouch::plan {
 namespace {
 
-constexpr std::array<std::string_view, 3> kKindNames = {"coupon", "balance", "other"};
+constexpr std::array<std::string_view, 4> kKindNames = {"coupon", "balance", "other", "code"};
 constexpr std::array<std::string_view, 6> kOncePerNames = {"campaign", "year", "month",
                                                            "day",      "job",  "column"};
 // Those that a file may write as plain text; a column needs its name: {"column": "order_no"}.
@@ -20,8 +20,8 @@ constexpr std::size_t kColumnBytesMax = 128;
 constexpr std::size_t kFieldsBytesMax = 16 * 1024;
 
 // Members of a request body that the sender writes itself.
-constexpr std::array<std::string_view, 6> kOwnMembers = {
-    "request_id", "recipient_id", "amount_minor", "currency", "campaign", "item"};
+constexpr std::array<std::string_view, 7> kOwnMembers = {
+    "request_id", "recipient_id", "amount_minor", "currency", "campaign", "item", "code"};
 
 // Whether `text` begins with `shape`, where "d" stands for a digit; takes it away then.
 bool take_shape(std::string_view& text, std::string_view shape) {
@@ -137,6 +137,19 @@ Result<std::string> read_fields(JsonReader& item) {
   return text;
 }
 
+// Where the codes come from: of kind code, and of no other.
+Result<std::string> read_pool(JsonReader& item, VoucherKind kind) {
+  VOUCH_TRY(const auto pool, item.optional_text("pool"));
+  if (kind == VoucherKind::code && !pool) {
+    return item.refuse("pool", "is missing: an item of kind code takes its codes from a pool");
+  }
+  if (kind != VoucherKind::code && pool) {
+    return item.refuse("pool", "only an item of kind code takes codes from a pool");
+  }
+  if (pool) VOUCH_CHECK(check_name(item.at("pool"), *pool));
+  return pool.value_or("");
+}
+
 Result<Item> read_item(const Json& value, std::size_t place) {
   VOUCH_TRY(JsonReader reader, JsonReader::object(value, "/items/" + std::to_string(place)));
   Item item;
@@ -146,6 +159,7 @@ Result<Item> read_item(const Json& value, std::size_t place) {
   VOUCH_TRY(item.kind, read_enum<VoucherKind>(reader, "kind", kKindNames));
   VOUCH_TRY(item.downstream, reader.text("downstream"));
   VOUCH_CHECK(check_name(reader.at("downstream"), item.downstream));
+  VOUCH_TRY(item.pool, read_pool(reader, item.kind));
   if (const Json* amount = reader.optional("amount")) {
     VOUCH_TRY(item.amount, read_amount(*amount, reader.at("amount")));
   } else if (item.kind == VoucherKind::balance) {
@@ -193,6 +207,7 @@ Json item_json(const Item& item) {
   out["name"] = item.name;
   out["kind"] = name_of(item.kind);
   out["downstream"] = item.downstream;
+  if (!item.pool.empty()) out["pool"] = item.pool;
   if (!item.amount.currency.empty()) out["amount"] = amount_json(item.amount);
   if (!item.fields_json.empty() && item.fields_json != "{}") {
     out["fields"] = Json::parse(item.fields_json);

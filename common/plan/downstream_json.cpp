@@ -11,7 +11,7 @@
 namespace vouch::plan {
 namespace {
 
-constexpr std::array<std::string_view, 3> kKindNames = {"coupon", "balance", "other"};
+constexpr std::array<std::string_view, 4> kKindNames = {"coupon", "balance", "other", "code"};
 constexpr std::array<std::string_view, 3> kContractNames = {"key", "query", "none"};
 constexpr std::array<std::string_view, 2> kAmountUnits = {"major", "minor"};
 

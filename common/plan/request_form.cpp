@@ -66,6 +66,8 @@ std::string text_of(Blank blank, const CallValues& values) {
                                  : "";
     case Blank::currency:
       return values.item.amount.currency;
+    case Blank::code:
+      return code_place(values.request_id);
     default:
       break;  // {{fields}} is no text; the others are of signatures
   }
@@ -144,6 +146,10 @@ void append_json_text(std::string& out, std::string_view text) {
   } else {
     out += nlohmann::json(std::string{text}).dump();
   }
+}
+
+std::string code_place(std::string_view request_id) {
+  return "{{code of " + std::string{request_id} + "}}";
 }
 
 std::string render_url(const Template& url, const CallValues& values) {

@@ -25,7 +25,7 @@ namespace vouch::plan {
 // calls again: a further column of the recipient's row.
 // clang-format off
 enum class Blank : std::uint8_t {
-  request_id, recipient_id, campaign, item, amount_minor, amount_major, currency, fields,
+  request_id, recipient_id, campaign, item, amount_minor, amount_major, currency, fields, code,
   method, host, path, timestamp, nonce, body, body_sha256, key_id, signature,
   attribute,
 };
@@ -75,6 +75,11 @@ struct AttributeValue {
   std::string_view column;
   std::string_view value;
 };
+
+// What stands in a body for a redemption code until the call is started: the code itself is known
+// to the ledger writer alone.  No text of the caller's can look like it, since nobody outside knows
+// the request id before.
+[[nodiscard]] std::string code_place(std::string_view request_id);
 
 // What the placeholders of a call stand for.
 struct CallValues {

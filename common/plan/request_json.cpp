@@ -23,10 +23,11 @@ constexpr std::array<std::string_view, 3> kTimestampNames = {"seconds", "millise
 constexpr std::array<std::string_view, 2> kSignatureTextNames = {"hex", "base64"};
 
 // In the order of Blank.
-constexpr std::array<std::string_view, 18> kBlankNames = {
-    "request_id", "recipient_id", "campaign",    "item",   "amount_minor", "amount_major",
-    "currency",   "fields",       "method",      "host",   "path",         "timestamp",
-    "nonce",      "body",         "body_sha256", "key_id", "signature",    "attributes.COLUMN"};
+constexpr std::array<std::string_view, 19> kBlankNames = {
+    "request_id",       "recipient_id", "campaign", "item",        "amount_minor", "amount_major",
+    "currency",         "fields",       "code",     "method",      "host",         "path",
+    "timestamp",        "nonce",        "body",     "body_sha256", "key_id",       "signature",
+    "attributes.COLUMN"};
 
 constexpr std::string_view kAttributePrefix = "attributes.";
 
@@ -36,9 +37,9 @@ constexpr Blank kInUrl[] = {Blank::request_id, Blank::recipient_id, Blank::attri
 constexpr Blank kInHeader[] = {Blank::request_id, Blank::recipient_id, Blank::campaign,
                                Blank::item,       Blank::amount_minor, Blank::amount_major,
                                Blank::currency,   Blank::attribute};
-constexpr Blank kInBody[] = {Blank::request_id, Blank::recipient_id, Blank::campaign,
-                             Blank::item,       Blank::amount_minor, Blank::amount_major,
-                             Blank::currency,   Blank::fields,       Blank::attribute};
+constexpr Blank kInBody[] = {
+    Blank::request_id,   Blank::recipient_id, Blank::campaign, Blank::item, Blank::amount_minor,
+    Blank::amount_major, Blank::currency,     Blank::fields,   Blank::code, Blank::attribute};
 constexpr Blank kInCanonical[] = {Blank::method, Blank::host, Blank::path,        Blank::timestamp,
                                   Blank::nonce,  Blank::body, Blank::body_sha256, Blank::key_id};
 constexpr Blank kInSignature[] = {Blank::timestamp, Blank::nonce, Blank::body_sha256, Blank::key_id,

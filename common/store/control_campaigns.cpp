@@ -84,6 +84,14 @@ Result<void> ControlStore::check_campaign(const plan::Campaign& campaign) {
                       std::string{name_of(item.kind)},
                   "name another downstream or kind");
     }
+    if (item.pool.empty()) continue;
+    const auto from = pool(item.pool);
+    if (!from && from.error().code == Errc::not_found) {
+      Error error = from.error();
+      error.code = Errc::invalid;
+      return within(where + "/pool", std::move(error));
+    }
+    if (!from) return tl::unexpected<Error>(from.error());
   }
   Statement& taken = database_.prepared(kTaken).bind(":name", campaign.name);
   VOUCH_TRY(const bool exists, taken.step());
@@ -145,6 +153,11 @@ Result<void> ControlStore::bind_campaign(ObjectId id, std::string_view instance,
   if (!id_type.empty()) {
     VOUCH_CHECK(
         database_.prepared(kSetIdType).bind(":id", stored(id)).bind(":id_type", id_type).run());
+  }
+  for (const plan::Item& item : row.definition.items) {
+    if (item.pool.empty()) continue;
+    VOUCH_TRY(const PoolRow from, pool(item.pool));
+    VOUCH_CHECK(bind_pool(from.id, instance));
   }
   return database_.prepared(kBind).bind(":id", stored(id)).bind(":instance", instance).run();
 }

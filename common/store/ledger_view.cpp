@@ -17,6 +17,7 @@ namespace {
 // A resent call that is out keeps its row in the index of what is due with this date (year 9999).
 constexpr std::int64_t kInFlightMs = kNeverMs;
 
+constexpr std::string_view kCodesOut = "SELECT next_ordinal FROM pool WHERE id = :id";
 constexpr std::string_view kJobs = R"sql(
   SELECT j.id, j.state, j.pause_reason, j.pause_detail, j.rows_accepted, j.items, j.pilot_left,
          j.submitted_ms, j.started_ms, j.ended_ms,
@@ -327,6 +328,15 @@ Result<std::vector<EvidenceRow>> LedgerView::evidence(ObjectId campaign,
                        .event_at = wall_or_null(row, 15),
                        .reference = row.string(16)};
   });
+}
+
+Result<std::int64_t> LedgerView::codes_out(ObjectId pool) {
+  Statement& select = database_.prepared(kCodesOut);
+  select.bind(":id", static_cast<std::int64_t>(pool));
+  VOUCH_TRY(const bool found, select.step());
+  const std::int64_t out = found ? select.integer(0) : 0;
+  select.reset();
+  return out;
 }
 
 Result<ObjectId> LedgerView::campaign_of(ObjectId job) {

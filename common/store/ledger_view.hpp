@@ -132,6 +132,8 @@ class LedgerView {
   // instance id and other facts (table ledger_meta); empty when absent.
   [[nodiscard]] Result<std::string> meta(std::string_view key);
   [[nodiscard]] Database& database() { return database_; }
+  // How many codes of a pool are out; 0 for a pool that the ledger has not seen.
+  [[nodiscard]] Result<std::int64_t> codes_out(ObjectId pool);
   // The campaign whose issuances a job gives; 0 when the ledger does not know the job.
   [[nodiscard]] Result<ObjectId> campaign_of(ObjectId job);
 

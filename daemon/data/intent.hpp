@@ -17,6 +17,7 @@
 #include "common/issuance_state.hpp"
 #include "common/plan/campaign.hpp"
 #include "common/plan/downstream.hpp"
+#include "common/store/pool_row.hpp"
 #include "common/wire/transport.hpp"
 #include "daemon/data/lease.hpp"
 
@@ -41,6 +42,10 @@ struct Intent {
   std::string body;
   Digest128 call_digest{};  // of method, URL, key and body
   LeasePtr lease;           // under which it is called; kept until its end is recorded
+
+  std::shared_ptr<const store::PoolRow> pool;  // of an item of kind code, else null
+  std::optional<std::int64_t> ordinal;         // of its code in the pool, once it has one
+  std::string code;                            // a secret: into the call, and nowhere else
 
   bool fresh = false;   // a row to insert; else one to take from `from`
   bool single = false;  // before bulk

@@ -1,6 +1,7 @@
 #include "daemon/data/issuance_ledger.hpp"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "daemon/data/issuance_rows.hpp"
@@ -13,8 +14,8 @@ namespace {
 constexpr std::string_view kInsert = R"sql(
   INSERT INTO issuance (campaign, recipient_key, occurrence, item, state, round, job, range,
                         campaign_version, downstream_version, amount_minor, call_digest,
-                        intent_ms, next_at_ms, doubt_ms)
-  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                        intent_ms, next_at_ms, doubt_ms, ordinal)
+  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
 )sql";
 
 // A page of a new campaign, the usual case, is shown to be new by one look.
@@ -27,6 +28,12 @@ constexpr std::string_view kAnyOfRecipient = R"sql(
    WHERE campaign = ?1 AND recipient_key = ?2 AND occurrence = ?3 LIMIT 1
 )sql";
 
+constexpr std::string_view kStateWithoutCode = R"sql(
+  SELECT state FROM issuance
+   WHERE campaign = ?1 AND recipient_key = ?2 AND occurrence = ?3 AND item = ?4
+     AND ordinal IS NULL
+)sql";
+
 constexpr std::string_view kInsertInput = R"sql(
   INSERT OR IGNORE INTO issuance_input (campaign, recipient_key, occurrence, input)
   VALUES (:campaign, :recipient_key, :occurrence, :input)
@@ -37,7 +44,8 @@ constexpr std::string_view kSendAgain = R"sql(
   UPDATE issuance SET state = 1, intent_ms = ?1, next_at_ms = ?2, asked = 0, missing_ms = NULL,
                       call_digest = CASE WHEN state = 0 OR (state = 2 AND doubt_ms IS NULL)
                                          THEN ?3 ELSE call_digest END, known = 0,
-                      downstream_version = ?4, campaign_version = ?5
+                      downstream_version = ?4, campaign_version = ?5,
+                      ordinal = ifnull(ordinal, ?11)
    WHERE campaign = ?6 AND recipient_key = ?7 AND occurrence = ?8 AND item = ?9 AND state = ?10
 )sql";
 
@@ -117,9 +125,52 @@ Result<void> IssuanceLedger::insert(const Intent& intent, IssuanceState state, W
   if (state == IssuanceState::in_doubt) next_at = to_ms(now);
   bind_or_null(row, 14, next_at);
   bind_time(row, 15, intent.doubt_since);
+  bind_or_null(row, 16, intent.ordinal);
   VOUCH_CHECK(row.run());
   jobs_.move(intent.job_number, intent.range, std::nullopt, state, intent.amount_minor);
   return {};
+}
+
+// All or none: a code that is taken for an issuance which is not born would be lost.
+Result<std::string> IssuanceLedger::give_codes(std::span<Intent> intents) {
+  std::map<ObjectId, std::int64_t> next;
+  std::vector<const Intent*> filled;
+  for (Intent& intent : intents) {
+    if (intent.pool == nullptr || intent.ordinal) continue;
+    const auto [at, is_first] = next.try_emplace(intent.pool->id, 0);
+    if (is_first) {
+      VOUCH_TRY(at->second, pools_.next(intent.pool->id));
+    }
+    if (at->second >= intent.pool->codes()) {
+      return "the pool " + intent.pool->name + " has no code left";
+    }
+    if (const auto read = shelf_.fill(intent, at->second++); !read) return read.error().message;
+    filled.push_back(&intent);
+  }
+  for (const Intent* intent : filled) VOUCH_CHECK(pools_.take(*intent));
+  return std::string{};
+}
+
+// The items of one recipient stand together; they are new, or repeats, together.
+std::size_t IssuanceLedger::end_of_recipient(const PlanPage& page, std::size_t begin) {
+  std::size_t end = begin + 1;
+  while (end < page.intents.size() &&
+         page.intents[end].key.recipient == page.intents[begin].key.recipient &&
+         page.intents[end].key.occurrence == page.intents[begin].key.occurrence) {
+    ++end;
+  }
+  return end;
+}
+
+// Takes the recipients from `begin` on out of the page: they are planned another time.
+void IssuanceLedger::cut_page(PlanPage& page, std::size_t begin, std::string why) {
+  const std::size_t items = page.intents.size() / page.cursors.size();
+  page.rows = static_cast<int>(begin / items);
+  page.planned_to = page.rows == 0 ? "" : page.cursors[static_cast<std::size_t>(page.rows) - 1];
+  if (page.rows == 0) page.planned_from.reset();
+  page.range_done = false;
+  page.intents.resize(begin);
+  page.cut = std::move(why);
 }
 
 Result<void> IssuanceLedger::plan(PlanPage& page, WallTime now) {
@@ -131,13 +182,7 @@ Result<void> IssuanceLedger::plan(PlanPage& page, WallTime now) {
   std::vector<Intent> kept;
   if (!all_new) kept.reserve(page.intents.size());
   for (std::size_t i = 0; i < page.intents.size();) {
-    // The items of one recipient stand together; they are new, or repeats, together.
-    std::size_t end = i + 1;
-    while (end < page.intents.size() &&
-           page.intents[end].key.recipient == page.intents[i].key.recipient &&
-           page.intents[end].key.occurrence == page.intents[i].key.occurrence) {
-      ++end;
-    }
+    const std::size_t end = end_of_recipient(page, i);
     bool is_new = true;
     if (!all_new) {
       VOUCH_TRY(is_new, recipient_is_new(page.intents[i]));
@@ -146,6 +191,13 @@ Result<void> IssuanceLedger::plan(PlanPage& page, WallTime now) {
       repeats += static_cast<std::int64_t>(end - i);
       i = end;
       continue;
+    }
+    if (page.state == IssuanceState::sending && !page.cursors.empty()) {
+      VOUCH_TRY(std::string why, give_codes(std::span{page.intents}.subspan(i, end - i)));
+      if (!why.empty()) {
+        cut_page(page, i, std::move(why));
+        break;
+      }
     }
     for (; i < end; ++i) {
       page.intents[i].intent_at = now;
@@ -165,6 +217,20 @@ Result<void> IssuanceLedger::plan(PlanPage& page, WallTime now) {
     jobs_.add_fresh(page.job_number, page.range, static_cast<std::int64_t>(page.intents.size()));
   }
   return {};
+}
+
+Result<bool> IssuanceLedger::is_in(const Intent& intent, IssuanceState state) {
+  store::Statement& select = database_.prepared(kStateWithoutCode);
+  bind_key(select, 1, intent.campaign_number, intent.key);
+  VOUCH_TRY(const bool found, select.step());
+  const bool is = found && select.integer(0) == static_cast<std::int64_t>(state);
+  select.reset();
+  return is;
+}
+
+Result<bool> IssuanceLedger::is_planned(const Intent& intent) {
+  VOUCH_TRY(const bool is_new, recipient_is_new(intent));
+  return !is_new;
 }
 
 Result<bool> IssuanceLedger::plan_single(std::vector<Intent>& intents, std::string_view input,
@@ -202,6 +268,7 @@ Result<bool> IssuanceLedger::send_again(Intent& intent, WallTime now) {
   update.bind(5, std::int64_t{intent.campaign_version});
   bind_key(update, 6, intent.campaign_number, intent.key);
   update.bind(10, static_cast<std::int64_t>(intent.from));
+  bind_or_null(update, 11, intent.ordinal);
   VOUCH_CHECK(update.run());
   if (database_.changes() == 0) return false;
   intent.intent_at = now;

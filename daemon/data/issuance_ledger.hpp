@@ -10,15 +10,18 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "common/issuance_state.hpp"
 #include "common/result.hpp"
 #include "common/store/database.hpp"
+#include "daemon/data/code_shelf.hpp"
 #include "daemon/data/event_log.hpp"
 #include "daemon/data/intent.hpp"
 #include "daemon/data/job_book.hpp"
+#include "daemon/data/pool_book.hpp"
 
 namespace vouch::data {
 
@@ -45,19 +48,35 @@ struct PlanPage {
   IssuanceState state = IssuanceState::sending;
   std::optional<WallTime> doubt_since;  // with in_doubt
   std::vector<Intent> intents;          // ascending by recipient, then item
+  // Where codes are handed out: the cursor behind each row of the list, so that the page can end
+  // at any of them.
+  std::vector<std::string> cursors{};
+  std::int64_t replans = 0;  // of the job, when the page was planned
+  // Set by plan(): why the rows behind the last that was planned could not be: no code is left.
+  std::string cut{};
 };
 
 class IssuanceLedger {
  public:
-  IssuanceLedger(store::Database& database, EventLog& events, JobBook& jobs)
-      : database_{database}, events_{events}, jobs_{jobs} {}
+  IssuanceLedger(store::Database& database, EventLog& events, JobBook& jobs, PoolBook& pools,
+                 CodeShelf& shelf)
+      : database_{database}, events_{events}, jobs_{jobs}, pools_{pools}, shelf_{shelf} {}
 
   // Inserts the page's issuances.  A recipient who was planned before under this campaign and
-  // occurrence is a repeat: counted, and left out of page.intents.
+  // occurrence is a repeat: counted, and left out of page.intents.  Where no code is left the page
+  // ends early, and page.cut says why.
   [[nodiscard]] Result<void> plan(PlanPage& page, WallTime now);
 
+  // Codes for those of one recipient's intents that want one and have none yet: for all of them,
+  // or for none.  Says why not; empty when all have theirs.
+  [[nodiscard]] Result<std::string> give_codes(std::span<Intent> intents);
+
   // A single issuance with the input it came with.  False when the recipient was planned before.
+  // Its codes must have been given.
   // With `doubt_since` it is born in doubt: an older copy of the ledger cannot know.
+  [[nodiscard]] Result<bool> is_planned(const Intent& intent);
+  // Whether the row is in this state, and has no code.
+  [[nodiscard]] Result<bool> is_in(const Intent& intent, IssuanceState state);
   [[nodiscard]] Result<bool> plan_single(std::vector<Intent>& intents, std::string_view input,
                                          std::optional<WallTime> doubt_since, WallTime now);
 
@@ -145,6 +164,8 @@ class IssuanceLedger {
   // A row that was cleared is not called again: waiting -> failed.
   [[nodiscard]] Result<void> give_up(const AttemptEnd& end, std::int64_t previous);
   [[nodiscard]] Result<void> drop_input(const Intent& intent);
+  [[nodiscard]] static std::size_t end_of_recipient(const PlanPage& page, std::size_t begin);
+  static void cut_page(PlanPage& page, std::size_t begin, std::string why);
   [[nodiscard]] Result<bool> page_is_new(const PlanPage& page);
   [[nodiscard]] Result<bool> recipient_is_new(const Intent& intent);
   // The fresh rows of one range, or without one the rows that were sent again.
@@ -157,6 +178,8 @@ class IssuanceLedger {
   store::Database& database_;
   EventLog& events_;
   JobBook& jobs_;
+  PoolBook& pools_;
+  CodeShelf& shelf_;
 };
 
 }  // namespace vouch::data

@@ -9,14 +9,16 @@ constexpr std::string_view kOpenJobs = R"sql(
   SELECT number, id, campaign, kind, state, pause_reason, pause_detail, ranges, start_range,
          ranges_planned, rows_accepted, items, pilot_left, settle_by_repeat,
          started_ms IS NOT NULL,
-         (SELECT restored_ms FROM campaign WHERE campaign.number = job.campaign), cancel_asked
+         (SELECT restored_ms FROM campaign WHERE campaign.number = job.campaign), cancel_asked,
+         replans
     FROM job WHERE state NOT IN (4, 6, 7) ORDER BY number
 )sql";
 constexpr std::string_view kJobById = R"sql(
   SELECT number, id, campaign, kind, state, pause_reason, pause_detail, ranges, start_range,
          ranges_planned, rows_accepted, items, pilot_left, settle_by_repeat,
          started_ms IS NOT NULL,
-         (SELECT restored_ms FROM campaign WHERE campaign.number = job.campaign), cancel_asked
+         (SELECT restored_ms FROM campaign WHERE campaign.number = job.campaign), cancel_asked,
+         replans
     FROM job WHERE id = :id
 )sql";
 constexpr std::string_view kJobSums = R"sql(
@@ -34,7 +36,7 @@ constexpr std::string_view kInsertJob = R"sql(
 constexpr std::string_view kUpdateJob = R"sql(
   UPDATE job SET ranges_planned = :ranges_planned, rows_accepted = :rows_accepted,
                  pilot_left = :pilot_left, settle_by_repeat = :settle_by_repeat,
-                 cancel_asked = :cancel_asked
+                 cancel_asked = :cancel_asked, replans = :replans
    WHERE number = :number
 )sql";
 constexpr std::string_view kSetState = R"sql(
@@ -117,6 +119,7 @@ JobRecord read_job(const store::Statement& row) {
   job.has_started = row.integer(14) != 0;
   if (!row.is_null(15)) job.restored_at = row.wall(15);
   job.cancel_asked = row.integer(16) != 0;
+  job.replans = row.integer(17);
   return job;
 }
 
@@ -371,6 +374,7 @@ Result<void> JobBook::write_job(JobRecord& job) {
       .bind(":pilot_left", job.pilot_left)
       .bind(":settle_by_repeat", std::int64_t{job.settle_by_repeat ? 1 : 0})
       .bind(":cancel_asked", std::int64_t{job.cancel_asked ? 1 : 0})
+      .bind(":replans", job.replans)
       .bind(":number", job.number)
       .run();
 }

@@ -44,6 +44,7 @@ struct JobRecord {
   int items = 0;
   std::optional<std::int64_t> pilot_left;
   bool settle_by_repeat = false;
+  std::int64_t replans = 0;  // how often a page was cut short: pages behind it are planned anew
   bool has_started = false;
   std::optional<WallTime> restored_at;  // of its campaign: see restore_campaign()
   bool cancel_asked = false;            // it is over as `cancelled`, not as `done`

@@ -23,6 +23,14 @@ std::string refusal(Errc code, std::string_view message, std::string_view hint) 
          std::string{message} + R"(","hint":")" + std::string{hint} + R"("})";
 }
 
+// Words that may name a file, as an answer can hold them.
+std::string plain(std::string words) {
+  for (char& c : words) {
+    if (c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20) c = '?';
+  }
+  return words;
+}
+
 // What a command may do to a job in this state; empty when it may.
 std::string_view objection(const JobRecord& job, JobAction action) {
   const bool ended = is_over(job.state) || job.state == JobState::unsettled;
@@ -176,6 +184,15 @@ Result<void> LedgerWriter::apply(IssueSingle& message) {
     intent.job_number = job->number;
     ready_.hand_over(before, owner_of(intent), 1);
     ids.push_back("\"" + intent.request_id + "\"");
+  }
+  VOUCH_TRY(const bool existed, ledger_.is_planned(message.intents.front()));
+  if (!existed && !job->restored_at) {
+    VOUCH_TRY(const std::string why, ledger_.give_codes(message.intents));
+    if (!why.empty()) {
+      drop(message.intents);
+      return answer(message.command,
+                    refusal(Errc::attention, plain(why), "see `vouchctl pool list`"));
+    }
   }
   VOUCH_TRY(const bool is_new,
             ledger_.plan_single(message.intents, message.input, job->restored_at, now_));

@@ -19,6 +19,7 @@
 #include "common/result.hpp"
 #include "common/store/database.hpp"
 #include "daemon/data/job_book.hpp"
+#include "daemon/data/pool_book.hpp"
 
 namespace vouch::data {
 
@@ -43,7 +44,8 @@ struct DueRow {
   WallTime intent_at;  // of the latest call; in doubt: when it began, at the latest
   int asked = 0;
   std::optional<WallTime> missing_since;
-  bool known = false;  // a query was told that the downstream knows the call
+  bool known = false;                   // a query was told that the downstream knows the call
+  std::optional<std::int64_t> ordinal;  // of its code
   EventKind last_kind = EventKind::attempt;
   Outcome last_outcome = Outcome::unknown;  // of an attempt or a query
 
@@ -98,6 +100,10 @@ class LedgerReader {
   [[nodiscard]] Result<std::optional<WallTime>> next_due(std::int64_t job);
   // Whether planned or waiting rows are left.
   [[nodiscard]] Result<bool> has_startable(std::int64_t job);
+  // How many codes of a pool are out.
+  [[nodiscard]] Result<std::int64_t> codes_out(ObjectId pool) {
+    return data::codes_out(database_, pool);
+  }
   // The input of a single issuance; nothing when it is final.
   [[nodiscard]] Result<std::optional<std::string>> single_input(std::int64_t campaign_number,
                                                                 const IssuanceKey& key);

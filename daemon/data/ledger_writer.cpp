@@ -20,14 +20,16 @@ bool is_urgent(const LedgerMessage& message) {
 }  // namespace
 
 LedgerWriter::LedgerWriter(store::Database& database, ReadyQueue& ready, Health& health,
-                           const Clock& clock)
+                           const Clock& clock, CodeShelf shelf)
     : database_{database},
       ready_{ready},
       health_{health},
       clock_{clock},
       events_{database},
       jobs_{database, events_},
-      ledger_{database, events_, jobs_},
+      pools_{database},
+      shelf_{std::move(shelf)},
+      ledger_{database, events_, jobs_, pools_, shelf_},
       proposals_{database, jobs_, ledger_} {}
 
 Result<LedgerWriter::Recovered> LedgerWriter::load_and_recover(OutcomeSpool* spool,
@@ -171,6 +173,7 @@ Result<void> LedgerWriter::write_group(std::vector<LedgerMessage>& group) {
     VOUCH_CHECK(std::visit([this](auto& content) { return apply(content); }, message));
   }
   VOUCH_CHECK(jobs_.flush(now_));
+  VOUCH_CHECK(pools_.flush());
   const bool ends = std::ranges::any_of(group, [](const LedgerMessage& message) {
     return std::holds_alternative<AttemptsEnded>(message);
   });
@@ -216,14 +219,19 @@ void LedgerWriter::drop(const std::vector<Intent>& intents) {
 
 Result<void> LedgerWriter::apply(PlanPage& page) {
   const bool sending = page.state == IssuanceState::sending;
-  const JobRecord* job = jobs_.find(page.job_number);
-  if (job == nullptr || !job->takes_fresh_rows()) {
+  JobRecord* job = jobs_.find(page.job_number);
+  // What comes behind a page that was cut short waits for the rest of that page.
+  if (job == nullptr || !job->takes_fresh_rows() || page.replans != job->replans) {
     if (sending) drop(page.intents);
     return {};
   }
   ReadyRows repeats;
   for (const Intent& intent : page.intents) ++repeats[owner_of(intent)];
   VOUCH_CHECK(ledger_.plan(page, now_));
+  if (!page.cut.empty()) {
+    ++job->replans;
+    VOUCH_CHECK(pause_for_pool(*job, page.cut));
+  }
   rows_since_checkpoint_ += static_cast<std::int64_t>(page.intents.size());
   if (!sending) return {};
   for (const Intent& intent : page.intents) --repeats[owner_of(intent)];
@@ -238,14 +246,35 @@ Result<void> LedgerWriter::apply(ClaimRange& message) {
   return jobs_.claim_range(message.job_number, message.range, message.epoch, message.owner);
 }
 
+Result<void> LedgerWriter::pause_for_pool(JobRecord& job, const std::string& why) {
+  job.changed = true;
+  if (job.state != JobState::running) return {};
+  return jobs_.set_state(job, JobState::paused, PauseReason::pool, why, now_);
+}
+
+// A row of a rerun may have been planned without ever having had a code.
+Result<bool> LedgerWriter::send_with_code(JobRecord& job, Intent& intent) {
+  if (intent.pool != nullptr && !intent.ordinal) {
+    // Nothing is taken for a row that is somewhere else meanwhile.
+    VOUCH_TRY(const bool waits, ledger_.is_in(intent, intent.from));
+    if (!waits) return false;
+    VOUCH_TRY(const std::string why, ledger_.give_codes({&intent, 1}));
+    if (!why.empty()) {
+      VOUCH_CHECK(pause_for_pool(job, why));
+      return false;
+    }
+  }
+  return ledger_.send_again(intent, now_);
+}
+
 Result<void> LedgerWriter::apply(SendAgain& message) {
   for (Intent& intent : message.intents) {
-    const JobRecord* job = jobs_.find(intent.job_number);
+    JobRecord* job = jobs_.find(intent.job_number);
     bool taken = job != nullptr && (intent.asks || job->takes_rows_again());
     if (taken && intent.asks) {
       VOUCH_TRY(taken, ledger_.ask(intent));
     } else if (taken) {
-      VOUCH_TRY(taken, ledger_.send_again(intent, now_));
+      VOUCH_TRY(taken, send_with_code(*job, intent));
     }
     if (taken) {
       started_.push_back(std::move(intent));

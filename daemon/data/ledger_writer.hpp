@@ -39,7 +39,8 @@ inline constexpr std::int64_t kCheckpointRows = 5000;
 
 class LedgerWriter {
  public:
-  LedgerWriter(store::Database& database, ReadyQueue& ready, Health& health, const Clock& clock);
+  LedgerWriter(store::Database& database, ReadyQueue& ready, Health& health, const Clock& clock,
+               CodeShelf shelf = {});
 
   // Reads what earlier runs left: settles what the spool knows, and puts every other row that was
   // `sending` in doubt.  Before the threads start.  The spool may be null, and must outlive this.
@@ -103,6 +104,9 @@ class LedgerWriter {
   // True when an earlier run has applied it: its answer is passed on again.
   [[nodiscard]] Result<bool> already_applied(const CommandName& command);
   void drop(const std::vector<Intent>& intents);  // reserved, and not coming
+  [[nodiscard]] Result<bool> send_with_code(JobRecord& job, Intent& intent);
+  // A job that cannot take a code waits for people.
+  [[nodiscard]] Result<void> pause_for_pool(JobRecord& job, const std::string& why);
 
   store::Database& database_;
   ReadyQueue& ready_;
@@ -110,6 +114,8 @@ class LedgerWriter {
   const Clock& clock_;
   EventLog events_;
   JobBook jobs_;
+  PoolBook pools_;
+  CodeShelf shelf_;
   IssuanceLedger ledger_;
   OutcomeSpool* spool_ = nullptr;
   ProposalBook proposals_;

@@ -26,7 +26,9 @@ Result<std::int64_t> accept_older_ledger(store::Database& ledger,
                                          WallTime now) {
   EventLog events{ledger};
   JobBook jobs{ledger, events};
-  IssuanceLedger issuances{ledger, events, jobs};
+  PoolBook pools{ledger};
+  CodeShelf shelf;  // nothing is handed out here
+  IssuanceLedger issuances{ledger, events, jobs, pools, shelf};
   VOUCH_CHECK(events.load());
   VOUCH_CHECK(jobs.load());
   VOUCH_TRY(store::Transaction transaction, store::Transaction::begin(ledger));

@@ -20,6 +20,7 @@
 #include "common/issuance_state.hpp"
 #include "common/plan/campaign.hpp"
 #include "common/plan/downstream.hpp"
+#include "common/store/pool_row.hpp"
 
 namespace vouch::data {
 
@@ -72,12 +73,14 @@ struct JobNow {
   std::int64_t campaign_number = 0;
   int campaign_version = 0;
   std::shared_ptr<const plan::Campaign> campaign;
-  std::vector<ObjectId> item_downstreams;  // by item number; 0: unknown
-  std::string list_digest;                 // empty for singles
+  std::vector<ObjectId> item_downstreams;                         // by item number; 0: unknown
+  std::vector<std::shared_ptr<const store::PoolRow>> item_pools;  // by item number; null: none
+  std::string list_digest;                                        // empty for singles
   std::int32_t ranges = 0;
   std::int32_t start_range = 0;
   std::int32_t ranges_planned = 0;
   std::optional<std::int64_t> pilot_left;
+  std::int64_t replans = 0;  // a page planned before the latest of these is planned again
   std::uint64_t occurrence = 0;
   std::optional<double> rate;
   std::optional<WallTime> start_at;
@@ -93,6 +96,10 @@ struct JobNow {
   std::string ended;    // why nothing new may start, but doubt is settled: the campaign has ended
 
   [[nodiscard]] std::size_t items_count() const { return item_downstreams.size(); }
+  // Whether it hands out codes.
+  [[nodiscard]] bool has_pools() const {
+    return std::ranges::any_of(item_pools, [](const auto& pool) { return pool != nullptr; });
+  }
   // Whether a call of this job may start now.
   [[nodiscard]] bool may_start() const {
     return state == JobState::running && blocked.empty() && ended.empty();

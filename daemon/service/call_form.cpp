@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/secret_box.hpp"
 #include "common/text.hpp"
 
 namespace vouch::service {
@@ -24,6 +25,21 @@ void add_usual(std::vector<std::string>& headers, const plan::Downstream& downst
   headers.emplace_back(name).append(": ").append(value);
 }
 
+// The code, escaped for a JSON text, in its places; from here on the body alone has it.
+void put_code(std::string& body, data::Intent& intent) {
+  VOUCH_ASSERT(!intent.code.empty());
+  const std::string place = plan::code_place(intent.request_id);
+  std::string quoted;
+  plan::append_json_text(quoted, intent.code);
+  const std::string_view text = std::string_view{quoted}.substr(1, quoted.size() - 2);
+  for (auto at = body.find(place); at != std::string::npos;
+       at = body.find(place, at + text.size())) {
+    body.replace(at, place.size(), text);
+  }
+  wipe(quoted);
+  wipe(intent.code);
+}
+
 }  // namespace
 
 std::string call_body(const plan::Item& item, std::string_view campaign_id,
@@ -35,6 +51,7 @@ std::string call_body(const plan::Item& item, std::string_view campaign_id,
   append_member(body, "recipient_id", recipient_id);
   append_member(body, "campaign", campaign_id);
   append_member(body, "item", item.name);
+  if (!item.pool.empty()) append_member(body, "code", plan::code_place(request_id));
   if (amount_minor) {
     body += ",\"amount_minor\":" + std::to_string(*amount_minor);
     append_member(body, "currency", item.amount.currency);
@@ -98,6 +115,7 @@ wire::HttpCall make_call(data::Intent& intent, std::string_view bearer) {
   add_usual(call.headers, downstream, "Idempotency-Key", intent.request_id);
   if (!bearer.empty()) call.headers.push_back("Authorization: Bearer " + std::string{bearer});
   call.body = std::move(intent.body);
+  if (intent.pool != nullptr) put_code(call.body, intent);
   call.connect_timeout = downstream.connect_timeout;
   call.timeout = downstream.timeout;
   call.http_allowed = downstream.allow_http;

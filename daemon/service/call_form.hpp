@@ -21,8 +21,8 @@
 
 namespace vouch::service {
 
-// {"request_id":..,"recipient_id":..,"campaign":..,"item":..,"amount_minor":..,"currency":..} and
-// the item's own fields.
+// {"request_id":..,"recipient_id":..,"campaign":..,"item":..,"code":..,"amount_minor":..,
+// "currency":..} and the item's own fields; for the code stands its place (plan::code_place).
 [[nodiscard]] std::string call_body(const plan::Item& item, std::string_view campaign_id,
                                     std::string_view recipient_id, std::string_view request_id,
                                     std::optional<std::int64_t> amount_minor);
@@ -34,7 +34,7 @@ namespace vouch::service {
 void fill_call(data::Intent& intent, std::string_view campaign_id, std::string_view recipient_id,
                std::span<const plan::AttributeValue> attributes = {});
 
-// Takes URL, headers and body out of the intent.
+// Takes URL, headers and body out of the intent, and puts its code, if it has one, in its place.
 [[nodiscard]] wire::HttpCall make_call(data::Intent& intent, std::string_view bearer);
 
 }  // namespace vouch::service

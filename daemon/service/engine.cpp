@@ -313,6 +313,8 @@ std::string Engine::forbidden(const Intent& intent, const Moment& at) const {
   if (job->finish_by && at.wall >= *job->finish_by) return "finish_by has passed";
   if (!job->blocked.empty()) return job->blocked;
   if (!job->ended.empty()) return job->ended;
+  // What has its code goes; the job waits for the codes of the others.
+  if (intent.ordinal && job->pause_reason == PauseReason::pool) return {};
   return job->may_start() ? "" : "the job is " + std::string{name_of(job->state)};
 }
 

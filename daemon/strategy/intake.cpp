@@ -23,7 +23,8 @@ bool time_has_come(const JobNow& job, WallTime now) {
 
 Intake::Intake(data::LedgerReader reader, data::LedgerWriter& writer, data::ReadyQueue& ready,
                const data::SnapshotBoard& board, const data::Health& health, const Clock& clock,
-               service::Coordination& coordination, OpenList open_list, IntakeSettings settings)
+               service::Coordination& coordination, OpenList open_list, IntakeSettings settings,
+               data::CodeShelf shelf)
     : reader_{std::move(reader)},
       writer_{writer},
       ready_{ready},
@@ -33,6 +34,7 @@ Intake::Intake(data::LedgerReader reader, data::LedgerWriter& writer, data::Read
       open_list_{std::move(open_list)},
       settings_{std::move(settings)},
       leases_{coordination, writer, reader_, settings_.leases},
+      shelf_{std::move(shelf)},
       snapshot_{board.read()} {}
 
 Instant Intake::run_once(Instant now) {
@@ -61,7 +63,7 @@ bool Intake::step(const JobNow& job, Instant now) {
 }
 
 Result<bool> Intake::work(const JobNow& job, Plan& plan, Instant now) {
-  if (!plan.loaded) VOUCH_CHECK(load(job, plan));
+  if (!plan.loaded || plan.replans != job.replans) VOUCH_CHECK(load(job, plan));
   const WallTime wall = clock_.wall_now();
   const bool quiet = writer_.committed() >= plan.state_ticket;  // what was asked is done
 
@@ -180,6 +182,7 @@ Result<void> Intake::load(const JobNow& job, Plan& plan) {
     VOUCH_TRY(store::SealedList list, open_list_(job.list_digest));
     plan.list = std::make_unique<store::SealedList>(std::move(list));
     VOUCH_TRY(plan.ranges, plan.list->ranges());
+    plan.amount_columns.clear();
     for (const store::AmountTotals& amount : plan.list->meta().amounts) {
       plan.amount_columns.push_back(amount.column);
     }
@@ -187,6 +190,9 @@ Result<void> Intake::load(const JobNow& job, Plan& plan) {
               IntentMaker::make(job, plan.amount_columns, plan.list->meta().attribute_columns()));
     plan.maker.emplace(std::move(maker));
   }
+  plan.replans = job.replans;
+  plan.done.clear();
+  plan.begun.clear();
   VOUCH_TRY(const auto cursors, reader_.ranges(job.number));
   for (const auto& [range, cursor] : cursors) plan.done[range] = cursor.done;
   plan.pilot_left = job.pilot_left;
@@ -349,7 +355,10 @@ Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState stat
                          .range_done = page.size() < static_cast<std::size_t>(rows),
                          .state = state,
                          .doubt_since = job.restored_at,
-                         .intents = {}};
+                         .intents = {},
+                         .cursors = {},
+                         .replans = plan.replans,
+                         .cut = {}};
   message.intents.reserve(page.size() * job.items_count());
   for (const store::SealedRow& row : page) {
     const Recipient recipient{.key = row.recipient_key,
@@ -359,6 +368,7 @@ Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState stat
                               .fields = row.fields};
     const bool called = state != IssuanceState::expired;
     plan.maker->make_fresh(job, *snapshot_, recipient, plan.range, called, message.intents);
+    if (sending && job.has_pools()) message.cursors.push_back(row.key().to_bytes());
   }
   if (sending) {
     data::ReadyRows reserved;

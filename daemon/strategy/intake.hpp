@@ -25,6 +25,7 @@
 
 #include "common/clock.hpp"
 #include "common/store/sealed_list.hpp"
+#include "daemon/data/code_shelf.hpp"
 #include "daemon/data/health.hpp"
 #include "daemon/data/ledger_reader.hpp"
 #include "daemon/data/ledger_writer.hpp"
@@ -61,7 +62,8 @@ class Intake {
 
   Intake(data::LedgerReader reader, data::LedgerWriter& writer, data::ReadyQueue& ready,
          const data::SnapshotBoard& board, const data::Health& health, const Clock& clock,
-         service::Coordination& coordination, OpenList open_list, IntakeSettings settings);
+         service::Coordination& coordination, OpenList open_list, IntakeSettings settings,
+         data::CodeShelf shelf = {});
 
   // Returns when the next round is due.
   Instant run_once(Instant now);
@@ -97,6 +99,7 @@ class Intake {
     std::map<std::int32_t, std::string> begun;  // cursors of other ranges that are not done
     std::int64_t planned = 0;                   // rows since this run began, for a pilot
     std::optional<std::int64_t> pilot_left;
+    std::int64_t replans = 0;        // of the job, when the cursors were read
     std::uint64_t due_ticket = 0;    // of the last message that changed due rows
     std::uint64_t state_ticket = 0;  // of the last message that changes the job
     Instant probe_at{};
@@ -134,6 +137,9 @@ class Intake {
                                                           const data::DueRow& row);
   [[nodiscard]] Result<std::optional<data::Intent>> single_again(const data::JobNow& job,
                                                                  const data::DueRow& row);
+  // The code that the row has already.  False when it cannot be read now: the job is paused.
+  [[nodiscard]] Result<bool> fill_code(const data::JobNow& job, Plan& plan, const data::DueRow& row,
+                                       data::Intent& intent);
   void next_range(const data::JobNow& job, Plan& plan);
   void go_to_range(Plan& plan, std::int32_t range);
   // The first range at or behind `from` that is not done and that nobody else has; -1: none.
@@ -164,6 +170,7 @@ class Intake {
   OpenList open_list_;
   IntakeSettings settings_;
   LeaseBook leases_;
+  data::CodeShelf shelf_;
 
   std::shared_ptr<const data::Snapshot> snapshot_;
   std::map<std::int64_t, Plan> plans_;

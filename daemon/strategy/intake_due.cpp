@@ -115,6 +115,8 @@ Result<bool> Intake::take_due(const JobNow& job, Plan& plan, const data::DueRow&
   if (left == 0 && !holds) return false;
   VOUCH_TRY(std::optional<Intent> intent, again(job, plan, row));
   if (!intent) return false;
+  VOUCH_TRY(const bool filled, fill_code(job, plan, row, *intent));
+  if (!filled) return false;
   if (std::string why = may_not_repeat(*intent, row); !why.empty()) {
     return hold(plan, std::move(*intent), std::move(why));
   }
@@ -130,6 +132,20 @@ bool Intake::give_lease(const JobNow& job, Intent& intent, int& left) {
   intent.lease = leases_.of(job, intent);
   if (intent.lease || !leases_.is_refused(job, intent)) --left;
   return intent.lease != nullptr;
+}
+
+Result<bool> Intake::fill_code(const JobNow& job, Plan& plan, const data::DueRow& row,
+                               Intent& intent) {
+  // Without one it is given one by the ledger writer, unless it is in doubt.
+  if (intent.pool == nullptr || !row.ordinal) return true;
+  auto filled = shelf_.fill(intent, *row.ordinal);
+  if (filled) return true;
+  if (job.state != JobState::running) return tl::unexpected<Error>(std::move(filled).error());
+  plan.state_ticket = writer_.push(data::ChangeJob{.number = job.number,
+                                                   .action = data::JobAction::pause,
+                                                   .reason = PauseReason::pool,
+                                                   .words = filled.error().message});
+  return false;
 }
 
 bool Intake::hold(Plan& plan, Intent intent, std::string why) {
@@ -160,6 +176,9 @@ bool Intake::asked_too_long(const Intent& query, const data::DueRow& row) const 
 std::string Intake::may_not_repeat(const Intent& intent, const data::DueRow& row) const {
   if (row.state == IssuanceState::in_doubt && intent.definition->contract == plan::Contract::none) {
     return "in doubt, and under contract none nobody can ask or repeat";
+  }
+  if (row.state == IssuanceState::in_doubt && intent.pool != nullptr && !row.ordinal) {
+    return "in doubt since before this copy of the ledger: which code it had is not known";
   }
   if (service::key_may_be_forgotten(*intent.definition, row.doubt_since, clock_.wall_now())) {
     return "in doubt for longer than the downstream keeps its keys";

@@ -34,6 +34,7 @@ std::optional<Intent> of_row(const JobNow& job, const data::Snapshot& snapshot,
   intent.downstream = downstream->id;
   intent.campaign = job.campaign;
   intent.definition = definition->second;
+  intent.pool = job.item_pools[row.key.item];
   intent.amount_minor = row.amount_minor;
   intent.single = job.kind == data::JobKind::single;
   intent.from = row.state;
@@ -120,6 +121,7 @@ void IntentMaker::make_fresh(const JobNow& job, const data::Snapshot& snapshot,
     intent.downstream = downstream.id;
     intent.campaign = job.campaign;
     intent.definition = downstream.versions.at(downstream.version);
+    intent.pool = job.item_pools[planned.item];
     intent.amount_minor = planned.amount_minor;
     intent.fresh = true;
     if (called) complete(job, recipient, intent);

@@ -19,7 +19,8 @@ class CallReader : public nlohmann::json_sax<nlohmann::json> {
                  {"recipient_id", &call.recipient_id, {}},
                  {"campaign", &call.campaign, {}},
                  {"item", &call.item, {}},
-                 {"currency", &call.currency, {}}}},
+                 {"currency", &call.currency, {}},
+                 {"code", &call.code, {}}}},
         call_{call} {}
 
   bool null() override { return value("null", nullptr); }
@@ -98,7 +99,7 @@ class CallReader : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
-  std::array<Field, 5> fields_;
+  std::array<Field, 6> fields_;
   Call& call_;
   Field* field_ = nullptr;
   bool is_amount_ = false;

@@ -22,6 +22,7 @@ struct Call {
   std::string item;
   std::optional<std::int64_t> amount_minor;
   std::string currency;
+  std::string code;  // to be handed to the recipient; empty where the caller has none
   Digest128 body_digest{};
   Digest128 request_digest{};  // of request_id
   Digest128 key_digest{};      // of key

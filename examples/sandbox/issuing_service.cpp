@@ -120,6 +120,9 @@ Result<Answer> IssuingService::perform(const Call& call, WallTime now,
   if (kind_.amount_required && !call.amount_minor) {
     return mistake(400, "AMOUNT_MISSING", "amount_minor and currency are needed here");
   }
+  if (kind_.code_required && call.code.empty()) {
+    return mistake(400, "CODE_MISSING", "code is needed here");
+  }
   if (refusal) {
     ++counters_.refusals;
     remember_failure(call, now, *refusal);

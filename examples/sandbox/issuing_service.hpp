@@ -27,11 +27,13 @@ struct ServiceKind {
   std::string_view name;  // "coupons": path, journal and command line
   char reference_prefix;
   bool amount_required;
+  bool code_required;
 };
 inline constexpr ServiceKind kServiceKinds[] = {
-    {"coupons", 'c', false},
-    {"balances", 'b', true},
-    {"others", 'o', false},
+    {"coupons", 'c', false, false},
+    {"balances", 'b', true, false},
+    {"others", 'o', false, false},
+    {"codes", 'k', false, true},
 };
 
 // How long an Idempotency-Key is remembered.  Whichever ends first; 0 keys remembers none.

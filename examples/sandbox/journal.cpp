@@ -93,6 +93,7 @@ std::string format_execution(const Execution& execution) {
   line.text(call.key).text(call.recipient_id).text(call.campaign).text(call.item);
   line.text(call.amount_minor ? std::to_string(*call.amount_minor) : "").text(call.currency);
   line.text(std::to_string(call.connection)).text(hex(call.body_digest));
+  line.text(call.code);
   return line.end();
 }
 
@@ -107,7 +108,7 @@ std::string format_refusal(const RefusalRecord& record) {
 
 Result<Execution> parse_execution(std::string_view line) {
   VOUCH_TRY(std::vector<std::string> fields, split_csv(line));
-  if (fields.size() != 11) return fail(Errc::corrupt, "a journal line must have 11 fields");
+  if (fields.size() != 12) return fail(Errc::corrupt, "a journal line must have 12 fields");
   Execution execution;
   Call& call = execution.call;
   VOUCH_TRY(execution.time, parse_time_ms(fields[0]));
@@ -124,6 +125,7 @@ Result<Execution> parse_execution(std::string_view line) {
   VOUCH_TRY(const std::int64_t connection, parse_integer(fields[9]));
   call.connection = static_cast<std::uint64_t>(connection);
   VOUCH_TRY(call.body_digest, parse_digest(fields[10]));
+  call.code = std::move(fields[11]);
   call.digest_names();
   return execution;
 }

@@ -6,7 +6,7 @@
 // these columns:
 //
 //   SERVICE.csv           time_ms,reference,request_id,key,recipient_id,campaign,item,amount_minor,
-//                         currency,connection,body_digest
+//                         currency,connection,body_digest,code
 //   SERVICE.refusals.csv  time_ms,request_id,key,recipient_id,status,code,message,body_digest
 //
 // time_ms is UTC in milliseconds since 1970; body_digest is the first half of the body's SHA-256.
@@ -31,7 +31,7 @@ namespace vouch::sandbox {
 
 inline constexpr std::string_view kExecutionHeader =
     "time_ms,reference,request_id,key,recipient_id,campaign,item,amount_minor,currency,connection,"
-    "body_digest\n";
+    "body_digest,code\n";
 inline constexpr std::string_view kRefusalHeader =
     "time_ms,request_id,key,recipient_id,status,code,message,body_digest\n";
 

@@ -47,7 +47,7 @@ Result<void> read_lines(const std::string& path, JournalSummary& summary, const 
     if (number == 1) {
       if (line + "\n" == kExecutionHeader) continue;
       return fail(Errc::corrupt, path + ": is no journal of executions",
-                  "give coupons.csv, balances.csv or others.csv");
+                  "give coupons.csv, balances.csv, others.csv or codes.csv");
     }
     auto execution = parse_execution(line);
     if (!execution) return within(path + ": line " + std::to_string(number), execution.error());

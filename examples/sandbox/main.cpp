@@ -25,7 +25,8 @@ constexpr const char* kDescription =
     "Operators rehearse campaigns with it; the tests of vouchd stand on it.  See vouch-sandbox(1).";
 
 constexpr const char* kFooter = R"(Services:
-  POST /coupons  /balances  /others      a call: Idempotency-Key, {"request_id","recipient_id",...}
+  POST /coupons  /balances  /others  /codes
+                                         a call: Idempotency-Key, {"request_id","recipient_id",...}
   GET  /coupons/REQUEST_ID               what became of it
   GET  /coupons/statement?after=&limit=  paged;  /coupons/statement.csv  whole
 Steering:

@@ -41,6 +41,8 @@ CREATE TABLE job (
   started_ms       INTEGER,
   ended_ms         INTEGER,
   late_raised_ms   INTEGER,
+  replans          INTEGER NOT NULL DEFAULT 0,  -- how often a page was cut: what comes behind it
+                                                -- is planned anew
   CHECK ((state = 2) = (pause_reason <> 0))
 ) STRICT;
 
@@ -99,6 +101,7 @@ CREATE TABLE issuance (
                                               -- since a call of it last ended
   next_at_ms         INTEGER,
   last_event         INTEGER,
+  ordinal            INTEGER,                 -- of its redemption code, for ever; NULL: none yet
   PRIMARY KEY (campaign, recipient_key, occurrence, item),
   CHECK (state <> 3 OR doubt_ms IS NOT NULL),
   CHECK (state <> 5 OR last_event IS NOT NULL),
@@ -112,6 +115,24 @@ CREATE INDEX issuance_due ON issuance (job, next_at_ms) WHERE next_at_ms IS NOT 
 -- (States 4 and 6 to 10.  A list of three or more after IN is made into a table for every row that
 -- is written, which took more than half of the ledger's time.)
 CREATE INDEX issuance_unissued ON issuance (job, state) WHERE state = 4 OR state > 5;
+
+-- Pools of redemption codes: how many of their codes are out.
+CREATE TABLE pool (
+  number       INTEGER PRIMARY KEY,
+  id           INTEGER NOT NULL UNIQUE,       -- 40 random bits, written as pol_...
+  next_ordinal INTEGER NOT NULL CHECK (next_ordinal >= 0)
+) STRICT;
+
+-- Whose code it is, from the transaction on that made the issuance `sending`, for ever.
+CREATE TABLE code (
+  pool          INTEGER NOT NULL REFERENCES pool (number),
+  ordinal       INTEGER NOT NULL,
+  campaign      INTEGER NOT NULL,
+  recipient_key BLOB    NOT NULL,
+  occurrence    INTEGER NOT NULL,
+  item          INTEGER NOT NULL,
+  PRIMARY KEY (pool, ordinal)
+) STRICT, WITHOUT ROWID;
 
 -- What a single issuance was asked to give, until it is final: there is no list to read it from.
 CREATE TABLE issuance_input (

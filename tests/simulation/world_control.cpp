@@ -12,6 +12,7 @@ plan::Item item(std::uint8_t number, std::string name, std::string downstream,
           .name = std::move(name),
           .kind = plan::VoucherKind::coupon,
           .downstream = std::move(downstream),
+          .pool = {},
           .amount = std::move(amount),
           .fields_json = "{}"};
 }
@@ -306,6 +307,7 @@ data::JobNow World::job_now(std::size_t campaign) const {
     for (const data::DownstreamNow& downstream : downstreams_) {
       if (downstream.name != item.downstream) continue;
       now.item_downstreams.push_back(downstream.id);
+      now.item_pools.emplace_back();
       if (downstream.paused) now.blocked = "downstream " + downstream.name + " is paused";
     }
   }

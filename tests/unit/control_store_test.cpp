@@ -47,6 +47,7 @@ struct World {
                          .name = "coupon",
                          .kind = plan::VoucherKind::coupon,
                          .downstream = "coupons",
+                         .pool = {},
                          .amount = {},
                          .fields_json = "{}"});
     return out;

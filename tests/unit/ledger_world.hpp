@@ -20,7 +20,9 @@ struct LedgerWorld {
       data::open_ledger(folder / "ledger.db", clock.wall_now(), random).value();
   data::EventLog events{database};
   data::JobBook jobs{database, events};
-  data::IssuanceLedger ledger{database, events, jobs};
+  data::PoolBook pools{database};
+  data::CodeShelf shelf;
+  data::IssuanceLedger ledger{database, events, jobs, pools, shelf};
 
   // One step in a transaction, as the ledger writer makes it; the totals must add up after it.
   template <typename Work>

@@ -22,11 +22,11 @@ inline constexpr std::string_view kFirstJobState = "SELECT state FROM job WHERE 
 // The writer and what stands around it, from a start to a stop.
 struct WriterLife {
   WriterLife(const std::string& path, const std::string& vfs, const std::string& spool_path,
-             bool after_fault, const Clock& clock, Random& random)
+             bool after_fault, const Clock& clock, Random& random, data::CodeShelf shelf)
       : database{data::open_ledger(path, clock.wall_now(), random, vfs).value()},
         durable{data::open_ledger_reader(path, vfs).value()},
         spool{data::OutcomeSpool::open(spool_path).value()},
-        writer{database, ready, health, clock} {
+        writer{database, ready, health, clock, std::move(shelf)} {
     // What a sync is for is tested on crash_vfs; real ones only cost time here.
     if (vfs.empty()) REQUIRE(database.exec("PRAGMA synchronous = OFF"));
     auto recovery = writer.load_and_recover(&spool, after_fault);
@@ -53,11 +53,14 @@ struct WriterWorld {
   ManualClock clock;
   SeededRandom random{1};
   std::unique_ptr<WriterLife> life;
+  // Of tests that hand out codes; taken at the next restart.
+  std::string pools_folder{};
+  std::string pool_key{};
 
   void restart(bool after_fault = false) {
     life.reset();
     life = std::make_unique<WriterLife>(path_, vfs_, folder / "outcomes.spool", after_fault, clock,
-                                        random);
+                                        random, data::CodeShelf{pools_folder, pool_key});
   }
   data::LedgerWriter& writer() { return life->writer; }
   Instant run() { return writer().run_once(clock.now()); }

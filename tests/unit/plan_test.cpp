@@ -105,7 +105,7 @@ TEST_CASE("campaign: what is wrong is named with its place") {
       {campaign_text(R"({"name":"C","kind":"coupon","downstream":"d"})"),
        "/items/0/name: \"C\" is not a name"},
       {campaign_text(R"({"name":"c","kind":"voucher","downstream":"d"})"),
-       "/items/0/kind: must be coupon, balance or other, not \"voucher\""},
+       "/items/0/kind: must be coupon, balance, other or code, not \"voucher\""},
       {campaign_text(R"({"name":"c","kind":"balance","downstream":"d"})"),
        "/items/0/amount: is missing: a balance needs one"},
       {campaign_text(R"({"name":"c","kind":"balance","downstream":"d","amount":{"minor":5}})"),

@@ -280,7 +280,7 @@ TEST_CASE("sandbox: check-journal finds journals in a folder and adds up") {
   world.ask(World::call("r-1", "u-1", "/balances"));
   const auto files = journals_at(world.config.journal_folder);
   REQUIRE(files);
-  REQUIRE(files->size() == 3);
+  REQUIRE(files->size() == 4);
   const auto coupons = check_journal((*files)[0]);
   REQUIRE(coupons);
   CHECK(coupons->executions == 2);

@@ -1,0 +1,224 @@
+#include "cli/pool_export.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <map>
+#include <optional>
+
+#include "cli/job_view.hpp"
+#include "common/files.hpp"
+#include "common/json.hpp"
+#include "common/secret_box.hpp"
+#include "common/store/code_segment.hpp"
+#include "common/store/code_view.hpp"
+#include "common/store/csv_writer.hpp"
+#include "common/store/sealed_list.hpp"
+#include "common/text.hpp"
+
+namespace vouch::cli {
+namespace {
+
+// A file that goes again unless it was completed.
+class NewFile {
+ public:
+  [[nodiscard]] static Result<NewFile> create(const std::string& path) {
+    FileDescriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
+    if (!file.is_open()) return system_error(path, errno, "create");
+    return NewFile{path, std::move(file)};
+  }
+  NewFile(NewFile&&) noexcept = default;
+  NewFile& operator=(NewFile&&) = delete;
+  ~NewFile() {
+    if (file_.is_open() && !is_complete_) (void)::unlink(path_.c_str());
+  }
+  [[nodiscard]] Result<void> write(std::string_view text) const {
+    return write_all(file_, text, path_);
+  }
+  [[nodiscard]] Result<void> complete() {
+    if (::fsync(file_.get()) != 0) return system_error(path_, errno, "write");
+    is_complete_ = true;
+    return {};
+  }
+
+ private:
+  NewFile(std::string path, FileDescriptor file) : path_{std::move(path)}, file_{std::move(file)} {}
+  std::string path_;
+  FileDescriptor file_;
+  bool is_complete_ = false;
+};
+
+// Codes by their ordinal in the pool, in growing order.
+class PoolReader {
+ public:
+  PoolReader(std::string folder, const store::PoolRow& pool, const store::PoolKey& key)
+      : folder_{std::move(folder)}, pool_{pool}, key_{key} {}
+
+  [[nodiscard]] Result<std::string_view> code(std::int64_t ordinal) {
+    while (!segment_ || ordinal >= pool_.segments[at_].first + pool_.segments[at_].codes) {
+      if (segment_) ++at_;
+      if (at_ == pool_.segments.size()) return fail(Errc::corrupt, "the pool has too few codes");
+      const std::string path = store::segment_path(folder_, pool_.segments[at_].digest);
+      VOUCH_TRY(segment_, store::CodeSegment::open(path));
+      VOUCH_CHECK(segment_->unlock(key_));
+    }
+    return segment_->code(ordinal - pool_.segments[at_].first);
+  }
+
+ private:
+  std::string folder_;
+  const store::PoolRow& pool_;
+  const store::PoolKey& key_;
+  std::size_t at_ = 0;
+  std::optional<store::CodeSegment> segment_;
+};
+
+// Who a recipient is in the list of a job, and what an item is called.
+class Names {
+ public:
+  [[nodiscard]] static Result<Names> open(Session& session) {
+    VOUCH_TRY(JobBoard board, JobBoard::open(session));
+    VOUCH_TRY(const auto views, board.all());
+    Names names{session};
+    for (const JobView& view : views) names.lists_[view.row.id] = view.list_id;
+    return names;
+  }
+
+  // Empty for a single issuance, and where the list's rows were deleted.
+  [[nodiscard]] Result<std::string> recipient(const store::CodeOwner& owner) {
+    VOUCH_TRY(store::SealedList * list, list_of(owner.job));
+    if (list == nullptr) return std::string{};
+    VOUCH_TRY(const auto rows, list->find(owner.key.recipient));
+    return rows.empty() ? std::string{} : std::string{rows.front().recipient_id};
+  }
+  [[nodiscard]] Result<std::string> item(const IssuanceKey& key) {
+    auto known = campaigns_.find(key.campaign);
+    if (known == campaigns_.end()) {
+      VOUCH_TRY(store::ControlStore * control, session_.control());
+      VOUCH_TRY(auto row, control->campaign(format_id(ObjectKind::campaign, key.campaign)));
+      known = campaigns_.emplace(key.campaign, std::move(row.definition)).first;
+    }
+    return known->second.items.at(key.item).name;
+  }
+
+ private:
+  explicit Names(Session& session) : session_{session} {}
+
+  [[nodiscard]] Result<store::SealedList*> list_of(ObjectId job) {
+    const auto known = lists_.find(job);
+    if (known == lists_.end() || known->second == 0) return nullptr;
+    if (const auto open = open_.find(known->second); open != open_.end()) return &open->second;
+    VOUCH_TRY(store::ControlStore * control, session_.control());
+    VOUCH_TRY(const auto row, control->list(format_id(ObjectKind::list, known->second)));
+    if (row.deleted) return nullptr;
+    VOUCH_TRY(store::SealedList list,
+              store::SealedList::open(session_.paths().list_file(row.digest)));
+    return &open_.emplace(known->second, std::move(list)).first->second;
+  }
+
+  Session& session_;
+  std::map<ObjectId, ObjectId> lists_;  // by job
+  std::map<ObjectId, store::SealedList> open_;
+  std::map<ObjectId, plan::Campaign> campaigns_;
+};
+
+Result<store::Actor> administrator(Session& session) {
+  VOUCH_TRY(store::ControlStore * control, session.control());
+  VOUCH_TRY(const store::OperatorRow who, control->operator_of_account(session.account()));
+  if (who.role == "administrator") return session.actor();
+  return fail(Errc::not_permitted, "only administrators may take codes out of Vouch",
+              "you are a " + who.role + "; ask one of those whom `vouchctl operator list` shows");
+}
+
+struct Exported {
+  std::int64_t codes = 0;
+  std::int64_t nameless = 0;  // recipients that are in no list any more
+};
+
+// Calls `take` with each page of owners of the job's codes, or of all.
+template <typename Take>
+Result<void> each_page(store::LedgerView& ledger, ObjectId pool, ObjectId job, Take take) {
+  VOUCH_TRY(const std::int64_t out, ledger.codes_out(pool));
+  for (std::int64_t from = 0; from < out; from += store::kCodesPage) {
+    VOUCH_TRY(auto owners, store::code_owners(ledger, pool, from));
+    std::erase_if(owners, [&](const auto& owner) { return job != 0 && owner.job != job; });
+    VOUCH_CHECK(take(owners));
+  }
+  return {};
+}
+
+Result<Exported> write_codes(Session& session, store::LedgerView& ledger,
+                             const store::PoolRow& pool, ObjectId job, const NewFile& file) {
+  VOUCH_TRY(const store::PoolKey key, store::PoolKey::read(session.settings().value("pool-key")));
+  PoolReader codes{session.paths().pools(), pool, key};
+  VOUCH_TRY(Names names, Names::open(session));
+  Exported exported;
+  std::string text = "recipient_id,item,code,state,issuance\n";
+  const auto write_page = [&](const auto& owners) -> Result<void> {
+    for (const store::CodeOwner& owner : owners) {
+      VOUCH_TRY(const std::string recipient, names.recipient(owner));
+      VOUCH_TRY(const std::string item, names.item(owner.key));
+      VOUCH_TRY(const std::string_view code, codes.code(owner.ordinal));
+      const std::vector<std::string> fields{recipient, item, std::string{code},
+                                            std::string{name_of(owner.state)},
+                                            format_request_id(owner.key, 0)};
+      store::append_csv_row(text, fields, ',');
+      ++exported.codes;
+      if (recipient.empty()) ++exported.nameless;
+    }
+    VOUCH_CHECK(file.write(text));
+    wipe(text);
+    return {};
+  };
+  VOUCH_CHECK(each_page(ledger, pool.id, job, write_page));
+  VOUCH_CHECK(file.write(text));
+  return exported;
+}
+
+Result<ObjectId> job_of(Session& session, const std::string& name) {
+  if (name.empty()) return ObjectId{0};
+  VOUCH_TRY(store::ControlStore * control, session.control());
+  VOUCH_TRY(const store::JobRow row, control->job(name));
+  return row.id;
+}
+
+}  // namespace
+
+Result<int> export_codes(Session& session, const PoolExport& options) {
+  VOUCH_TRY(const store::Actor actor, administrator(session));
+  VOUCH_TRY(store::ControlStore * control, session.control());
+  VOUCH_TRY(const store::PoolRow pool, control->pool(options.pool));
+  VOUCH_TRY(const ObjectId job, job_of(session, options.job));
+  // Before its first job no ledger knows the pool, and no code of it is out.
+  const std::string& instance = pool.instance.empty() ? session.instance() : pool.instance;
+  VOUCH_TRY(store::LedgerView ledger, store::LedgerView::open(session.paths(), instance));
+  std::int64_t count = 0;
+  VOUCH_CHECK(each_page(ledger, pool.id, job, [&](const auto& owners) -> Result<void> {
+    count += static_cast<std::int64_t>(owners.size());
+    return {};
+  }));
+  Record record = {{"pool", "Pool", pool.name}, {"codes", "Codes", count}};
+  record.push_back({"file", "File", options.file});
+  if (!actor.dry_run) {
+    VOUCH_CHECK(session.require_yes("write " + format_count(count) + " codes of the pool " +
+                                    pool.name + ", whole, to " + options.file + "?"));
+    VOUCH_TRY(NewFile file, NewFile::create(options.file));
+    const Json detail{{"job", options.job}, {"codes", count}, {"file", options.file}};
+    VOUCH_CHECK(control->record(actor, "pool export", pool.name,
+                                detail.dump(-1, ' ', false, Json::error_handler_t::replace)));
+    VOUCH_TRY(const Exported exported, write_codes(session, ledger, pool, job, file));
+    VOUCH_CHECK(file.complete());
+    record[1].value = exported.codes;
+    if (exported.nameless > 0) {
+      session.out().warn(format_count(exported.nameless) +
+                         " of them belong to recipients whose ids Vouch does not keep: single "
+                         "issuances, or lists whose rows were deleted");
+    }
+  }
+  VOUCH_CHECK(session.out().changed("codes", "exported", record, actor.dry_run));
+  return 0;
+}
+
+}  // namespace vouch::cli
