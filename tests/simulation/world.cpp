@@ -289,6 +289,7 @@ void World::run(Actor actor) {
       break;
     case locks:
       due_[locks] = life_->coordination->run_once(clock.now());
+      locks_ran_at_ = clock.now();
       break;
     default:
       run_chaos();

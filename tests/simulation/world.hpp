@@ -240,7 +240,8 @@ class World {
   std::unique_ptr<Life> life_;
   std::unique_ptr<Audit> audit_;
   std::array<Instant, kActors> due_{};
-  int idle_rounds_ = 0;            // of the engine, in a row, that were due at once for nothing
+  int idle_rounds_ = 0;  // of the engine, in a row, that were due at once for nothing
+  Instant locks_ran_at_{};
   std::set<std::string> out_;      // request ids of calls that are out
   std::set<std::string> asked_;    // of queries
   std::set<std::string> ended_;    // taken by the engine, not yet known to be recorded

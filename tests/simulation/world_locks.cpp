@@ -62,6 +62,8 @@ void World::sleep_before_a_call() {
 void World::check_lock(const std::string& request_id) {
   const Millis life = service::lock_life(settings_.engine.lock, settings_.timeout);
   if (!settings_.redis || !redis.is_well() || clock.now() < redis.well_since() + life) return;
+  // Who slept until after Redis came back does not know it yet.
+  if (locks_ran_at_ < redis.well_since()) return;
   if (is_ours(redis.value_of(kLockPrefix + ("issuance:" + request_id)))) return;
   const auto range = audit_->range_of(parse_request_id(request_id)->key);
   if (!range) return wrong("a call leaves without a row, for " + request_id);
