@@ -192,6 +192,7 @@ void Connection::answer(std::string bytes, bool close) {
 
 bool Connection::write_part(std::string_view bytes) {
   if (closed_ || unsent_.size() - sent_ > HttpServer::kUnsentBytesMax) return false;
+  const auto self = shared_from_this();  // the peer may have gone, and this with it
   unsent_ += bytes;
   flush();
   return !closed_;
@@ -204,6 +205,7 @@ void Connection::finish_parts() {
 
 void Connection::flush() {
   if (writing_ || closed_) return;
+  const auto self = shared_from_this();
   while (sent_ < unsent_.size()) {
     error_code error;
     sent_ +=
