@@ -66,6 +66,7 @@ Record record_of(const store::DownstreamRow& row) {
           {"statement_url", "Statement URL", def.statement ? Value{def.statement->url} : Value{},
            Shown::wide},
           {"in_flight_max", "In flight", def.in_flight_max, Shown::wide},
+          {"issuances_per_call", "Issuances a call", def.issuances_per_call(), Shown::wide},
           {"sheds_before_executing", "503 sheds", def.sheds_before_executing, Shown::wide},
           {"bearer_file", "Bearer file", def.bearer_file, Shown::wide},
           {"signing_key_id", "Signing key", def.signing ? Value{def.signing->key_id} : Value{},

@@ -49,6 +49,9 @@ std::string attempt_words(const store::EventRow& event) {
     text += " (" + std::string{wire::transport_name(*event.transport)} + ")";
   }
   if (event.duration_us) text += " after " + duration_text(*event.duration_us);
+  if (event.shared_by) {
+    text += ", in a call with " + std::to_string(*event.shared_by - 1) + " others";
+  }
   text += bytes_words(event);
   if (event.outcome)
     text += ", " + std::string{outcome_words(static_cast<Outcome>(*event.outcome))};

@@ -72,6 +72,18 @@ class Counting {
 
 }  // namespace
 
+LaneLoad load_of(const store::DownstreamRow& downstream, std::int64_t issuances,
+                 std::span<const std::int64_t> others) {
+  const std::int64_t per_call = downstream.definition.issuances_per_call();
+  const auto calls_for = [&](std::int64_t rows) { return (rows + per_call - 1) / per_call; };
+  LaneLoad load{.downstream = downstream.definition.name,
+                .target = plan::target_rate(downstream.warning_rate),
+                .calls = calls_for(issuances),
+                .others = {}};
+  for (const std::int64_t other : others) load.others.push_back(calls_for(other));
+  return load;
+}
+
 Millis time_needed(std::span<const LaneLoad> loads, std::optional<double> job_rate) {
   double longest = 0;
   for (const LaneLoad& load : loads) {

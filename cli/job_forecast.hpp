@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/plan/campaign.hpp"
+#include "common/store/control_store.hpp"
 #include "common/store/ledger_view.hpp"
 #include "common/store/sealed_list.hpp"
 
@@ -25,6 +26,10 @@ struct LaneLoad {
   std::int64_t calls = 0;            // of the job
   std::vector<std::int64_t> others;  // calls that other open jobs still want of it
 };
+// The load that issuances make, which go several in a call where the downstream takes batches:
+// those of the job, and of other open jobs.
+[[nodiscard]] LaneLoad load_of(const store::DownstreamRow& downstream, std::int64_t issuances,
+                               std::span<const std::int64_t> others = {});
 
 // How long the calls take when every job has an equal share and `job_rate` is kept on each
 // downstream.  The slowest downstream decides.

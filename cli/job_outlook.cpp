@@ -31,10 +31,8 @@ Result<WallTime> end_at_rates_in_force(Session& session, const JobView& view,
     const auto items = std::count_if(
         campaign.items.begin(), campaign.items.end(),
         [&](const plan::Item& item) { return item.downstream == row.definition.name; });
-    loads.push_back({row.definition.name,
-                     plan::target_rate(row.warning_rate),
-                     remaining * items / static_cast<std::int64_t>(campaign.items.size()),
-                     {}});
+    loads.push_back(
+        load_of(row, remaining * items / static_cast<std::int64_t>(campaign.items.size())));
   }
   const WallTime begin = std::max(session.now(), view.row.options.start_at.value_or(session.now()));
   return begin + time_needed(loads, rate);

@@ -163,12 +163,12 @@ struct Prospect {
   WallTime end{};
 };
 
-// Calls that other open jobs still want of each downstream, by its name.
-Result<std::map<std::string, std::vector<std::int64_t>>> other_calls(Session& session) {
+// Issuances that other open jobs still want of each downstream, by its name.
+Result<std::map<std::string, std::vector<std::int64_t>>> other_issuances(Session& session) {
   VOUCH_TRY(JobBoard board, JobBoard::open(session));
   VOUCH_TRY(store::ControlStore * control, session.control());
   VOUCH_TRY(const auto views, board.all());
-  std::map<std::string, std::vector<std::int64_t>> calls;
+  std::map<std::string, std::vector<std::int64_t>> issuances;
   for (const JobView& view : views) {
     if (!view.progress || view.progress->state != JobState::running) continue;
     std::int64_t open = view.progress->not_planned();
@@ -180,27 +180,26 @@ Result<std::map<std::string, std::vector<std::int64_t>>> other_calls(Session& se
     std::map<std::string, std::int64_t> items_on;
     for (const plan::Item& item : campaign.items) ++items_on[item.downstream];
     const auto items = static_cast<std::int64_t>(campaign.items.size());
-    for (const auto& [name, count] : items_on) calls[name].push_back(open * count / items);
+    for (const auto& [name, count] : items_on) issuances[name].push_back(open * count / items);
   }
-  return calls;
+  return issuances;
 }
 
 // `counted` says how many issuances of each item there would be.
 Result<void> foresee(Session& session, const Submission& submission, Prospect& out) {
   VOUCH_TRY(store::ControlStore * control, session.control());
-  VOUCH_TRY(auto others, other_calls(session));
+  VOUCH_TRY(auto others, other_issuances(session));
   const plan::Campaign& campaign = submission.campaign.definition;
-  std::map<std::string, std::int64_t> calls;
+  std::map<std::string, std::int64_t> issuances;
   for (const plan::Item& item : campaign.items) {
     const auto count = out.plan.by_item.find(item.number);
-    calls[item.downstream] += count == out.plan.by_item.end() ? 0 : count->second;
+    issuances[item.downstream] += count == out.plan.by_item.end() ? 0 : count->second;
   }
   out.loads.clear();
   out.downstreams.clear();
-  for (const auto& [name, count] : calls) {
+  for (const auto& [name, count] : issuances) {
     VOUCH_TRY(store::DownstreamRow row, control->downstream(name));
-    out.loads.push_back(
-        {name, plan::target_rate(row.warning_rate), count, std::move(others[name])});
+    out.loads.push_back(load_of(row, count, others[name]));
     out.downstreams.push_back(std::move(row));
   }
   const store::JobOptions& options = submission.job.options;
@@ -308,6 +307,7 @@ Json lanes_json(const Prospect& prospect) {
     const store::DownstreamRow& row = prospect.downstreams[i];
     lanes.push_back({{"downstream", prospect.loads[i].downstream},
                      {"calls", prospect.loads[i].calls},
+                     {"issuances_per_call", row.definition.issuances_per_call()},
                      {"limit_per_second", row.rate_limit},
                      {"warning_per_second", row.warning_rate},
                      {"target_per_second", prospect.loads[i].target},
@@ -320,8 +320,10 @@ std::string lanes_text(const Prospect& prospect) {
   std::vector<std::string> parts;
   for (std::size_t i = 0; i < prospect.loads.size(); ++i) {
     const LaneLoad& load = prospect.loads[i];
+    const int per_call = prospect.downstreams[i].definition.issuances_per_call();
     std::string text = format_count(load.calls) + " to " + load.downstream + " (" +
                        rates_text(prospect.downstreams[i]);
+    if (per_call > 1) text += ", up to " + std::to_string(per_call) + " issuances each";
     if (!load.others.empty()) {
       text += ", shared with " + std::to_string(load.others.size()) + " other jobs";
     }

@@ -146,7 +146,7 @@ Result<JobPace> pace_of(store::LedgerView& ledger, const store::JobProgress& job
   JobPace pace;
   const WallTime since = std::max(now - kPaceWindow, job.started.value_or(now));
   WallTime from = now;  // how far back the pages read reach
-  std::int64_t calls = 0;
+  double calls = 0;
   std::int64_t settled = 0;
   VOUCH_TRY(std::int64_t upto, ledger.last_event());
   for (int page = 0; page < kPacePages && upto > 0 && from > since; ++page) {
@@ -155,7 +155,7 @@ Result<JobPace> pace_of(store::LedgerView& ledger, const store::JobProgress& job
     for (const store::EventRow& event : events) {
       from = std::min(from, event.at);
       if (event.job != job.id || event.at <= since || event.at > now) continue;
-      if (event.kind == EventKind::attempt) ++calls;
+      if (event.kind == EventKind::attempt) calls += 1.0 / event.shared_by.value_or(1);
       if (event.to_state && is_final(static_cast<IssuanceState>(*event.to_state))) ++settled;
     }
     upto = after;
@@ -163,7 +163,7 @@ Result<JobPace> pace_of(store::LedgerView& ledger, const store::JobProgress& job
   if (upto == 0) from = since;  // the ledger's first event was read
   const double seconds = std::chrono::duration<double>(now - std::max(from, since)).count();
   if (seconds < kPaceSecondsMin) return pace;
-  pace.calls_per_second = static_cast<double>(calls) / seconds;
+  pace.calls_per_second = calls / seconds;
   pace.settled_per_second = static_cast<double>(settled) / seconds;
   return pace;
 }

@@ -175,6 +175,7 @@ Record record_of(const EventRow& event) {
           {"http_status", "HTTP", number_value(event.http_status)},
           {"transport", "Transport", transport_value(event.transport), Shown::wide},
           {"sends", "Sends", number_value(event.sends), Shown::wide},
+          {"shared_by", "Shared by", number_value(event.shared_by), Shown::wide},
           {"duration_us", "Microseconds", Value{event.duration_us}, Shown::wide},
           {"reference", "Reference", event.reference},
           {"detail", "Detail", event.detail},

@@ -3,12 +3,14 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "cli/outcome_words.hpp"
 #include "cli/session.hpp"
 #include "common/environment.hpp"
 #include "common/files.hpp"
+#include "common/json.hpp"
 #include "common/plan/reply_reading.hpp"
 
 namespace vouch::cli {
@@ -81,7 +83,7 @@ Record record_of(const plan::Downstream& downstream, const TestOptions& options,
                  const plan::ReplyReading& reading) {
   const plan::OutcomeRule* rule =
       reading.row ? &plan::table_of(downstream, options.asks)[*reading.row] : nullptr;
-  const int status = static_cast<int>(*options.status);
+  const int status = reading.result_status.value_or(static_cast<int>(*options.status));
   const bool issued = reading.outcome == Outcome::issued;
   return {{"name", "Name", downstream.name},
           {"http_status", "HTTP status", status},
@@ -109,10 +111,7 @@ Result<void> check(const TestOptions& options) {
 }
 
 plan::ReplyReading reading_of(const plan::Downstream& downstream, const TestOptions& options,
-                              const std::string& body) {
-  const plan::Reply reply{.status = static_cast<int>(*options.status),
-                          .content_type = options.content_type,
-                          .body = body};
+                              const plan::Reply& reply) {
   plan::CallFacts call{.request_id = options.request_id,
                        .amount_minor = options.amount_minor,
                        .currency = options.currency,
@@ -127,6 +126,54 @@ plan::ReplyReading reading_of(const plan::Downstream& downstream, const TestOpti
   return reader.read(downstream, reply, call);
 }
 
+// The calls that the answer to a batch is about, as far as it says.
+std::vector<std::string> ids_in(const plan::Downstream& downstream, const std::string& body) {
+  std::vector<std::string> ids;
+  const auto json = parse_json(body);
+  if (!json) return ids;
+  const Json::json_pointer array{downstream.batch->results_pointer};
+  if (!json->contains(array) || !json->at(array).is_array()) return ids;
+  const Json::json_pointer place{downstream.id_pointer};
+  for (const Json& result : json->at(array)) {
+    if (!result.contains(place) || !result.at(place).is_string()) continue;
+    const auto id = result.at(place).get<std::string>();
+    if (std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
+  }
+  return ids;
+}
+
+// One line for each result, or for the call that was named.
+Result<void> list_results(Session& session, const plan::Downstream& downstream,
+                          const TestOptions& options, const plan::Reply& reply) {
+  std::vector<std::string> ids = ids_in(downstream, std::string{reply.body});
+  if (!options.request_id.empty()) ids = {options.request_id};
+  if (ids.empty()) {
+    session.out().note("the answer holds no results: so it would be for each of its calls");
+    ids.emplace_back();
+  }
+  std::vector<plan::CallFacts> calls;
+  for (const std::string& id : ids) {
+    calls.push_back(
+        {.request_id = id, .amount_minor = options.amount_minor, .currency = options.currency});
+  }
+  plan::ReplyReader reader;
+  const auto readings = reader.read_batch(downstream, reply, calls);
+  const auto record = [&](std::size_t i) {
+    Record out = record_of(downstream, options, readings[i]);
+    out.front() = {"request_id", "Request id", ids[i]};
+    return out;
+  };
+  VOUCH_TRY(Listing listing, session.out().list(columns_of(record(0))));
+  for (std::size_t i = 0; i < ids.size(); ++i) listing.row(values_of(record(i)));
+  listing.end();
+  return {};
+}
+
+void note_amount(Session& session, const TestOptions& options) {
+  if (options.amount_minor) return;
+  session.out().note("the amount was not looked at; give --amount-minor and --currency for that");
+}
+
 Result<int> test(Session& session, const TestOptions& options) {
   VOUCH_CHECK(check(options));
   VOUCH_TRY(const plan::Downstream definition, definition_to_test(session, options));
@@ -134,11 +181,17 @@ Result<int> test(Session& session, const TestOptions& options) {
   if (!options.body_file.empty()) {
     VOUCH_TRY(body, session.read_input(options.body_file, kFileBytesMax));
   }
-  const plan::ReplyReading reading = reading_of(definition, options, body);
-  VOUCH_CHECK(session.out().show(record_of(definition, options, reading)));
-  if (reading.outcome == Outcome::issued && !options.amount_minor) {
-    session.out().note("the amount was not looked at; give --amount-minor and --currency for that");
+  const plan::Reply reply{.status = static_cast<int>(*options.status),
+                          .content_type = options.content_type,
+                          .body = body};
+  if (definition.batch && !options.asks) {
+    VOUCH_CHECK(list_results(session, definition, options, reply));
+    note_amount(session, options);
+    return 0;
   }
+  const plan::ReplyReading reading = reading_of(definition, options, reply);
+  VOUCH_CHECK(session.out().show(record_of(definition, options, reading)));
+  if (reading.outcome == Outcome::issued) note_amount(session, options);
   return 0;
 }
 
@@ -218,7 +271,8 @@ void add_test(Group& group) {
       .leaf({.name = "test",
              .summary = "Say how an answer would be classed, by which rule, and what follows",
              .description = "Nothing is called or changed.  Without --request-id the answer is "
-                            "taken to be about the call that it names.",
+                            "taken to be about the call that it names; one to a batch is taken "
+                            "apart, a line for each result.",
              .examples = {"vouchctl downstream outcomes test coupons --status 503",
                           "echo '{\"code\":\"BLOCKED\"}' | vouchctl downstream outcomes test "
                           "coupons --outcomes outcomes.json --status 422 --body -"}},

@@ -99,6 +99,8 @@ std::string decided_by(const plan::Downstream& downstream, const plan::ReplyRead
       return "the evidence: " + reading.detail + "; else issued by " + by_rule;
     case plan::ReplyRule::another_id:
       return "the evidence: " + reading.detail + "; else " + by_rule;
+    case plan::ReplyRule::no_result:
+      return "the batch: " + reading.detail;
     case plan::ReplyRule::table:
     case plan::ReplyRule::status:
       break;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -50,6 +51,33 @@ template <typename Enum, std::size_t N>
   if (!text) return fallback;
   if (has_control_bytes(*text)) return reader.refuse(key, "must not hold control characters");
   return *text;
+}
+
+inline constexpr std::size_t kPointerBytesMax = 200;
+
+// RFC 6901: a slash before every step, "~" only as ~0 or ~1.
+[[nodiscard]] inline bool is_pointer(std::string_view text) {
+  if (text.empty() || text.front() != '/' || has_control_bytes(text)) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '~') continue;
+    if (i + 1 == text.size() || (text[i + 1] != '0' && text[i + 1] != '1')) return false;
+  }
+  return true;
+}
+
+// Whether a pointer may be empty, which means the whole document.
+enum class Whole : std::uint8_t { refused, allowed };
+
+// A JSON pointer; `out` stays what it is when there is none.
+[[nodiscard]] inline Result<void> read_pointer(JsonReader& reader, const char* key,
+                                               std::string& out, Whole whole = Whole::refused) {
+  VOUCH_TRY(const auto text, reader.optional_text(key, kPointerBytesMax));
+  if (!text) return {};
+  if (!is_pointer(*text) && !(text->empty() && whole == Whole::allowed)) {
+    return reader.refuse(key, "must be a JSON pointer such as /voucher/id");
+  }
+  out = *text;
+  return {};
 }
 
 }  // namespace vouch::plan

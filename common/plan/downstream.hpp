@@ -17,6 +17,7 @@
 
 #include "common/clock.hpp"
 #include "common/issuance_state.hpp"
+#include "common/plan/batch_form.hpp"
 #include "common/plan/campaign.hpp"
 #include "common/plan/request_form.hpp"
 #include "common/result.hpp"
@@ -102,6 +103,10 @@ struct Downstream {
   std::optional<StatementForm> statement;  // none: statements come as files
   std::optional<RequestForm> request;      // none: POST to `url` with the usual body
   std::optional<SigningForm> signing;
+  std::optional<BatchForm> batch;  // none: a call for each issuance
+
+  // How many issuances a call may hold.
+  [[nodiscard]] int issuances_per_call() const { return batch ? batch->issuances_max : 1; }
 };
 
 [[nodiscard]] Result<Downstream> parse_downstream(std::string_view json_text);

@@ -28,33 +28,12 @@ constexpr OutcomeWord kOutcomeWords[] = {
 
 constexpr std::size_t kUrlBytesMax = 2000;
 constexpr std::size_t kPathBytesMax = 1000;
-constexpr std::size_t kPointerBytesMax = 200;
 constexpr std::size_t kValueBytesMax = 200;
 constexpr std::int64_t kTimeoutMaxMs = 600'000;
 constexpr std::int64_t kConnectTimeoutMaxMs = 60'000;
 constexpr std::int64_t kKeyLifetimeMaxMs = std::int64_t{10} * 366 * 86'400'000;
 constexpr std::int64_t kSettleTimeMaxMs = std::int64_t{7} * 86'400'000;
 constexpr int kInFlightMax = 1024;
-
-// RFC 6901: a slash before every step, "~" only as ~0 or ~1.
-bool is_pointer(std::string_view text) {
-  if (text.empty() || text.front() != '/' || has_control_bytes(text)) return false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '~') continue;
-    if (i + 1 == text.size() || (text[i + 1] != '0' && text[i + 1] != '1')) return false;
-  }
-  return true;
-}
-
-Result<void> read_pointer(JsonReader& reader, const char* key, std::string& out) {
-  VOUCH_TRY(const auto text, reader.optional_text(key, kPointerBytesMax));
-  if (!text) return {};
-  if (!is_pointer(*text)) {
-    return reader.refuse(key, "must be a JSON pointer such as /voucher/id");
-  }
-  out = *text;
-  return {};
-}
 
 bool is_status(std::int64_t status) {
   return status >= 100 && status <= 599;
@@ -420,8 +399,10 @@ Result<Downstream> parse_downstream(std::string_view json_text) {
   VOUCH_CHECK(read_query(reader, out));
   VOUCH_CHECK(read_statement(reader, out));
   VOUCH_CHECK(read_call_forms(reader, out));
+  VOUCH_CHECK(read_batch_form(reader, out));
   VOUCH_CHECK(reader.finish());
   VOUCH_CHECK(check_call_forms(out));
+  VOUCH_CHECK(check_batch_form(out));
   VOUCH_CHECK(check_statement(out));
   VOUCH_CHECK(check_contract(out));
   return out;
@@ -453,6 +434,7 @@ std::string to_json(const Downstream& downstream) {
   if (downstream.statement) out["statement"] = statement_json(*downstream.statement);
   if (downstream.request) out["request"] = request_form_json(*downstream.request);
   if (downstream.signing) out["signing"] = signing_form_json(*downstream.signing);
+  if (downstream.batch) out["batch"] = batch_form_json(*downstream.batch);
   return out.dump();
 }
 

@@ -1,128 +1,12 @@
 #include "common/plan/reply_reading.hpp"
 
-#include <nlohmann/json.hpp>
+#include <unordered_map>
 #include <utility>
-#include <vector>
 
-#include "common/json.hpp"
+#include "common/plan/json_pointers.hpp"
 #include "common/text.hpp"
 
 namespace vouch::plan {
-
-// Collects the scalars at wanted JSON pointers, and sees that the whole text is sound.
-class ReplyReader::Pointers final : public nlohmann::json_sax<nlohmann::json> {
- public:
-  // The pointers' own texts must last until the next reset.
-  void reset() {
-    wanted_count_ = 0;
-    path_.clear();
-    levels_.clear();
-  }
-  void want(std::string_view pointer) {
-    if (pointer.empty() || find(pointer) != nullptr) return;
-    if (wanted_count_ == wanted_.size()) wanted_.emplace_back();
-    Wanted& wanted = wanted_[wanted_count_++];
-    wanted.pointer = pointer;
-    wanted.seen = false;
-  }
-  [[nodiscard]] const std::string* value(std::string_view pointer) const {
-    const Wanted* found = find(pointer);
-    return found != nullptr && found->seen ? &found->value : nullptr;
-  }
-  // Whether what stands there is a string or a number, rather than true, null or an object.
-  [[nodiscard]] bool is_text(std::string_view pointer) const {
-    const Wanted* found = find(pointer);
-    return found != nullptr && found->seen && found->text;
-  }
-
-  bool null() override { return scalar("null"); }
-  bool boolean(bool value) override { return scalar(value ? "true" : "false"); }
-  bool number_integer(number_integer_t value) override {
-    return scalar(std::to_string(value), true);
-  }
-  bool number_unsigned(number_unsigned_t value) override {
-    return scalar(std::to_string(value), true);
-  }
-  bool number_float(number_float_t, const string_t& text) override { return scalar(text, true); }
-  bool string(string_t& value) override { return scalar(value, true); }
-  bool binary(binary_t&) override { return false; }
-  bool start_object(std::size_t) override { return enter(false); }
-  bool end_object() override { return leave(); }
-  bool start_array(std::size_t) override { return enter(true); }
-  bool end_array() override { return leave(); }
-  bool key(string_t& name) override {
-    path_.resize(levels_.back().path_bytes);
-    path_ += '/';
-    for (const char c : name) {  // as a JSON pointer writes it (RFC 6901)
-      if (c == '~')
-        path_ += "~0";
-      else if (c == '/')
-        path_ += "~1";
-      else
-        path_ += c;
-    }
-    return true;
-  }
-  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override {
-    return false;
-  }
-
- private:
-  struct Wanted {
-    std::string_view pointer;
-    std::string value;
-    bool seen = false;
-    bool text = false;  // a string or a number
-  };
-  struct Level {
-    std::size_t path_bytes = 0;  // of the container itself
-    bool array = false;
-    std::size_t index = 0;
-  };
-
-  [[nodiscard]] const Wanted* find(std::string_view pointer) const {
-    for (std::size_t i = 0; i < wanted_count_; ++i) {
-      if (wanted_[i].pointer == pointer) return &wanted_[i];
-    }
-    return nullptr;
-  }
-  void step_into_element() {
-    if (levels_.empty() || !levels_.back().array) return;
-    path_.resize(levels_.back().path_bytes);
-    path_ += '/' + std::to_string(levels_.back().index++);
-  }
-  bool enter(bool array) {
-    step_into_element();
-    if (!see({})) return false;
-    levels_.push_back({path_.size(), array, 0});
-    return levels_.size() <= static_cast<std::size_t>(kJsonDepthMax);
-  }
-  bool leave() {
-    path_.resize(levels_.back().path_bytes);
-    levels_.pop_back();
-    return true;
-  }
-  bool scalar(std::string_view value, bool text = false) {
-    step_into_element();
-    return see(value, text);
-  }
-  bool see(std::string_view value, bool text = false) {
-    for (std::size_t i = 0; i < wanted_count_; ++i) {
-      Wanted& wanted = wanted_[i];
-      if (wanted.pointer != path_) continue;
-      if (wanted.seen) return false;  // a key that stands twice: two readers, two meanings
-      wanted.value = value;
-      wanted.seen = true;
-      wanted.text = text;
-    }
-    return true;
-  }
-
-  std::vector<Wanted> wanted_;  // the first wanted_count_; the others keep their memory
-  std::size_t wanted_count_ = 0;
-  std::string path_;
-  std::vector<Level> levels_;
-};
 
 namespace {
 
@@ -262,6 +146,24 @@ void judge_refusal(const Downstream& downstream, const CallFacts& call, int stat
   reading.detail = code != nullptr ? *code : "HTTP " + std::to_string(status);
 }
 
+constexpr const char* kNoResult = "the answer has no result for it";
+
+ReplyReading without_result(std::string why) {
+  ReplyReading reading;
+  reading.rule = ReplyRule::no_result;
+  reading.detail = std::move(why);
+  return reading;
+}
+
+// What an answer without results says of each of its calls: that the whole was turned away, or
+// nothing.  A refusal for a business reason is somebody's, and nobody knows whose.
+ReplyReading of_the_whole(ReplyReading reading) {
+  const bool of_one_call = reading.outcome == Outcome::issued ||
+                           reading.outcome == Outcome::declined ||
+                           reading.rule == ReplyRule::evidence;
+  return of_one_call ? without_result(kNoResult) : reading;
+}
+
 }  // namespace
 
 const std::vector<OutcomeRule>& table_of(const Downstream& downstream, bool asks) {
@@ -269,7 +171,7 @@ const std::vector<OutcomeRule>& table_of(const Downstream& downstream, bool asks
   return asks ? downstream.query->outcomes : downstream.outcomes;
 }
 
-ReplyReader::ReplyReader() : pointers_{std::make_unique<Pointers>()} {}
+ReplyReader::ReplyReader() : pointers_{std::make_unique<JsonPointers>()} {}
 ReplyReader::~ReplyReader() = default;
 ReplyReader::ReplyReader(ReplyReader&&) noexcept = default;
 ReplyReader& ReplyReader::operator=(ReplyReader&&) noexcept = default;
@@ -282,9 +184,8 @@ bool ReplyReader::is_text(std::string_view pointer) const {
   return sound_ && pointers_->is_text(pointer);
 }
 
-ReplyReading ReplyReader::read(const Downstream& downstream, const Reply& reply,
-                               const CallFacts& call) {
-  const std::vector<OutcomeRule>& table = table_of(downstream, call.asks);
+void ReplyReader::want_pointers(const Downstream& downstream,
+                                const std::vector<OutcomeRule>& table) {
   pointers_->reset();
   for (const std::string* pointer :
        {&downstream.reference_pointer, &downstream.id_pointer, &downstream.amount_pointer,
@@ -292,24 +193,78 @@ ReplyReading ReplyReader::read(const Downstream& downstream, const Reply& reply,
     pointers_->want(*pointer);
   }
   for (const OutcomeRule& rule : table) pointers_->want(rule.pointer);
-  sound_ = is_json(reply.content_type) && nlohmann::json::sax_parse(reply.body, pointers_.get());
+}
 
+ReplyReading ReplyReader::read(const Downstream& downstream, const Reply& reply,
+                               const CallFacts& call) {
+  want_pointers(downstream, table_of(downstream, call.asks));
+  sound_ = is_json(reply.content_type) && pointers_->parse(reply.body);
+  return judge(downstream, reply.status, call);
+}
+
+ReplyReading ReplyReader::judge(const Downstream& downstream, int status, const CallFacts& call) {
+  const std::vector<OutcomeRule>& table = table_of(downstream, call.asks);
   ReplyReading reading;
-  reading.row = row_of(table, reply.status, *this);
+  reading.row = row_of(table, status, *this);
   reading.rule = reading.row ? ReplyRule::table : ReplyRule::status;
   reading.outcome =
-      reading.row ? table[*reading.row].outcome : from_status(downstream, call.asks, reply.status);
+      reading.row ? table[*reading.row].outcome : from_status(downstream, call.asks, status);
   if (reading.outcome == Outcome::issued) {
     judge_success(downstream, call, sound_, *this, reading);
   } else {
-    judge_refusal(downstream, call, reply.status, *this, reading);
+    judge_refusal(downstream, call, status, *this, reading);
   }
   const std::string* id = value(downstream.id_pointer);
   const bool about_it = id == nullptr || *id == "null" || *id == call.request_id;
-  reading.known = call.asks && reading.outcome == Outcome::unknown && is_success(reply.status) &&
-                  sound_ && about_it;
+  reading.known =
+      call.asks && reading.outcome == Outcome::unknown && is_success(status) && sound_ && about_it;
   tidy(reading.detail);
   return reading;
+}
+
+ReplyReading ReplyReader::read_result(const Downstream& downstream, int status,
+                                      const CallFacts& call) {
+  const std::string& pointer = downstream.batch->status_pointer;
+  if (!pointer.empty()) {
+    const std::string* text = value(pointer);
+    const auto number = parse_integer(text == nullptr ? std::string_view{} : *text);
+    if (!number || *number < 100 || *number > 599) {
+      ReplyReading reading = without_result("the result has no HTTP status at " + pointer);
+      reading.result_digest = sha256_128(pointers_->element());
+      return reading;
+    }
+    status = static_cast<int>(*number);
+  }
+  ReplyReading reading = judge(downstream, status, call);
+  reading.result_status = status;
+  reading.result_digest = sha256_128(pointers_->element());
+  return reading;
+}
+
+std::vector<ReplyReading> ReplyReader::read_batch(const Downstream& downstream, const Reply& reply,
+                                                  std::span<const CallFacts> calls) {
+  const BatchForm& form = *downstream.batch;
+  std::unordered_map<std::string_view, std::size_t> places;
+  for (std::size_t i = 0; i < calls.size(); ++i) places.emplace(calls[i].request_id, i);
+  std::vector<ReplyReading> readings(calls.size(), without_result(kNoResult));
+  std::vector<int> results(calls.size(), 0);
+  const auto take_result = [&] {
+    const std::string* id = value(downstream.id_pointer);
+    const auto place = id == nullptr ? places.end() : places.find(*id);
+    if (place == places.end()) return;
+    const std::size_t i = place->second;
+    readings[i] = ++results[i] == 1 ? read_result(downstream, reply.status, calls[i])
+                                    : without_result("the answer has two results for it");
+  };
+  want_pointers(downstream, downstream.outcomes);
+  pointers_->want(form.status_pointer);
+  sound_ = is_json(reply.content_type);  // so far: each result is looked at as soon as it is read
+  const bool has_results = sound_ && is_success(reply.status) &&
+                           pointers_->parse_each(reply.body, form.results_pointer, take_result);
+  if (has_results) return readings;
+  // Nothing that was read before the text turned out to be unsound counts.
+  const ReplyReading whole = of_the_whole(read(downstream, reply, {}));
+  return std::vector<ReplyReading>(calls.size(), whole);
 }
 
 }  // namespace vouch::plan

@@ -5,6 +5,10 @@
 // in the reply each time: a reference, the same request id, the same amount and currency; and no
 // other outcome is believed of a reply that is about another request id.
 //
+// An answer to several calls at once is an array of results, one for each, told apart by their
+// request ids; each is read as if it were the whole answer to its call.  Without a result of its
+// own a call is neither issued nor declined, whatever the answer says of the whole.
+//
 // vouchd judges with this, and `vouchctl downstream outcomes test` shows what vouchd would do.
 // Answers come by the million: they are read by nlohmann's SAX interface, without a document.
 //
@@ -15,9 +19,12 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "common/crypto.hpp"
 #include "common/issuance_state.hpp"
 #include "common/plan/downstream.hpp"
 
@@ -44,6 +51,7 @@ enum class ReplyRule : std::uint8_t {
   status,      // the protocol's rule for this status
   evidence,    // a success whose evidence is missing, or about something else
   another_id,  // a refusal of another request id
+  no_result,   // of several calls at once: none of its own, or more than one
 };
 
 struct ReplyReading {
@@ -53,10 +61,16 @@ struct ReplyReading {
   bool known = false;     // of a query: the call is known there, and has no result yet
   ReplyRule rule = ReplyRule::status;
   std::optional<std::size_t> row;  // of the table, the one that fits, also when evidence decides
+  // Of several calls at once: by which status its result was read, and the digest of the result,
+  // over "pointer=value" of its members, a line each in their order.
+  std::optional<int> result_status;
+  std::optional<Digest128> result_digest;
 };
 
 // Calls and queries have a table each.  Requires `query` for a query.
 [[nodiscard]] const std::vector<OutcomeRule>& table_of(const Downstream& downstream, bool asks);
+
+class JsonPointers;
 
 class ReplyReader {
  public:
@@ -68,6 +82,12 @@ class ReplyReader {
   [[nodiscard]] ReplyReading read(const Downstream& downstream, const Reply& reply,
                                   const CallFacts& call);
 
+  // What an answer to several calls at once means for each, in their order.  Requires a batch form;
+  // the request ids differ.
+  [[nodiscard]] std::vector<ReplyReading> read_batch(const Downstream& downstream,
+                                                     const Reply& reply,
+                                                     std::span<const CallFacts> calls);
+
   // What stands at one of the definition's pointers, as JSON text without quotes, in the answer
   // that was read last.  Null when nothing does, or when that was no sound JSON.
   [[nodiscard]] const std::string* value(std::string_view pointer) const;
@@ -75,8 +95,12 @@ class ReplyReader {
   [[nodiscard]] bool is_text(std::string_view pointer) const;
 
  private:
-  class Pointers;
-  std::unique_ptr<Pointers> pointers_;
+  void want_pointers(const Downstream& downstream, const std::vector<OutcomeRule>& table);
+  // What was read last, under this status.
+  [[nodiscard]] ReplyReading judge(const Downstream& downstream, int status, const CallFacts& call);
+  [[nodiscard]] ReplyReading read_result(const Downstream& downstream, int status,
+                                         const CallFacts& call);
+  std::unique_ptr<JsonPointers> pointers_;
   bool sound_ = false;
 };
 

@@ -1,5 +1,5 @@
-// request_json.hpp: the JSON form of request shapes and signatures.  Included by .cpp files only,
-// since it brings nlohmann's header with it.
+// request_json.hpp: the JSON form of request shapes, batches and signatures.  Included by .cpp
+// files only, since it brings nlohmann's header with it.
 //
 // Threads: pure functions.   Errors: invalid, naming the place as a JSON pointer.
 #pragma once
@@ -14,7 +14,12 @@ namespace vouch::plan {
 // What concerns more than one member; `out` is read whole.
 [[nodiscard]] Result<void> check_call_forms(const Downstream& downstream);
 
+// The member "batch", and how it goes with the others.
+[[nodiscard]] Result<void> read_batch_form(JsonReader& reader, Downstream& out);
+[[nodiscard]] Result<void> check_batch_form(const Downstream& downstream);
+
 [[nodiscard]] Json request_form_json(const RequestForm& form);
+[[nodiscard]] Json batch_form_json(const BatchForm& form);
 [[nodiscard]] Json signing_form_json(const SigningForm& form);
 
 }  // namespace vouch::plan

@@ -110,7 +110,7 @@ constexpr std::string_view kCampaignOfJob =
 constexpr std::string_view kEvent = R"sql(
   SELECT e.seq, e.at_ms, e.kind, j.id, c.id, e.recipient_key, e.occurrence, e.item, e.round,
          e.from_state, e.to_state, e.outcome, e.http_status, e.transport, e.sends, e.duration_us,
-         e.reference, e.reply_digest, e.detail, e.prev_seq
+         e.reference, e.reply_digest, e.detail, e.prev_seq, e.shared_by
     FROM event AS e LEFT JOIN job AS j ON j.number = e.job
                     LEFT JOIN campaign AS c ON c.number = e.campaign
    WHERE e.seq = :seq
@@ -118,7 +118,7 @@ constexpr std::string_view kEvent = R"sql(
 constexpr std::string_view kEvents = R"sql(
   SELECT e.seq, e.at_ms, e.kind, j.id, c.id, e.recipient_key, e.occurrence, e.item, e.round,
          e.from_state, e.to_state, e.outcome, e.http_status, e.transport, e.sends, e.duration_us,
-         e.reference, e.reply_digest, e.detail, e.prev_seq
+         e.reference, e.reply_digest, e.detail, e.prev_seq, e.shared_by
     FROM event AS e LEFT JOIN job AS j ON j.number = e.job
                     LEFT JOIN campaign AS c ON c.number = e.campaign
    WHERE e.seq > :after ORDER BY e.seq LIMIT :max
@@ -207,6 +207,7 @@ EventRow read_event(const Statement& row) {
   out.reply_digest = hex(digest);
   out.detail = row.string(18);
   out.prev_seq = row.integer_or_null(19);
+  out.shared_by = small(row, 20);
   return out;
 }
 

@@ -83,6 +83,7 @@ struct EventRow {
   std::string reference, detail;
   std::string reply_digest;  // hex
   std::optional<std::int64_t> prev_seq;
+  std::optional<int> shared_by;  // issuances that the call held, where they were several
 };
 
 class LedgerView {

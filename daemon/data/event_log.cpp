@@ -9,8 +9,9 @@ constexpr std::string_view kLast = "SELECT ifnull(max(seq), 0) FROM event";
 constexpr std::string_view kInsertAttempt = R"sql(
   INSERT INTO event (seq, at_ms, kind, job, campaign, recipient_key, occurrence, item, round,
                      from_state, to_state, outcome, http_status, transport, sends, duration_us,
-                     reference, reply_digest, detail, prev_seq)
-  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?20, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+                     reference, reply_digest, detail, prev_seq, shared_by)
+  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?20, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+          ?21)
 )sql";
 
 constexpr std::string_view kInsertRow = R"sql(
@@ -78,6 +79,8 @@ Result<std::int64_t> EventLog::append(const AttemptEnd& end, IssuanceState to) {
   bind_or_null(insert, 18, end.detail);
   bind_or_null(insert, 19, intent.last_event);
   insert.bind(20, number(intent.asks ? IssuanceState::in_doubt : IssuanceState::sending));
+  bind_or_null(insert, 21,
+               end.shared_by > 1 ? std::optional<std::int64_t>{end.shared_by} : std::nullopt);
   VOUCH_CHECK(insert.run());
   return ++last_;
 }

@@ -95,6 +95,7 @@ struct AttemptEnd {
   int http_status = 0;
   wire::Transport transport = wire::Transport::complete;
   int sends = 0;
+  int shared_by = 1;  // issuances that the call held
   std::int64_t duration_us = 0;
   std::string reference;
   std::string detail;

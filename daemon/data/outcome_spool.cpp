@@ -54,6 +54,7 @@ Json to_json(const AttemptEnd& end) {
           {"status", end.http_status},
           {"transport", static_cast<int>(end.transport)},
           {"sends", end.sends},
+          {"shared_by", end.shared_by},
           {"duration_us", end.duration_us},
           {"reference", end.reference},
           {"detail", end.detail},
@@ -107,6 +108,7 @@ Result<AttemptEnd> to_end(const Json& json) {
   end.http_status = json.at("status").get<int>();
   end.transport = static_cast<wire::Transport>(json.at("transport").get<int>());
   end.sends = json.at("sends").get<int>();
+  end.shared_by = json.at("shared_by").get<int>();
   end.duration_us = json.at("duration_us").get<std::int64_t>();
   end.reference = json.at("reference").get<std::string>();
   end.detail = json.at("detail").get<std::string>();

@@ -40,6 +40,20 @@ void put_code(std::string& body, data::Intent& intent) {
   wipe(intent.code);
 }
 
+std::string take_body(const plan::Downstream& downstream, std::span<data::Intent> intents) {
+  for (data::Intent& intent : intents) {
+    if (intent.pool != nullptr) put_code(intent.body, intent);
+  }
+  if (!downstream.batch) {
+    VOUCH_ASSERT(intents.size() == 1);
+    return std::move(intents.front().body);
+  }
+  std::vector<std::string> bodies;
+  bodies.reserve(intents.size());
+  for (data::Intent& intent : intents) bodies.push_back(std::move(intent.body));
+  return plan::batch_body(*downstream.batch, bodies);
+}
+
 }  // namespace
 
 std::string call_body(const plan::Item& item, std::string_view campaign_id,
@@ -103,19 +117,22 @@ void fill_call(data::Intent& intent, std::string_view campaign_id, std::string_v
                   form != nullptr && form->put ? "PUT" : "POST");
 }
 
-wire::HttpCall make_call(data::Intent& intent, std::string_view bearer) {
-  const plan::Downstream& downstream = *intent.definition;
+wire::HttpCall make_call(std::span<data::Intent> intents, std::string_view bearer) {
+  data::Intent& first = intents.front();
+  const plan::Downstream& downstream = *first.definition;
   wire::HttpCall call;
   call.put = downstream.request && downstream.request->put;
-  call.url = intent.url.empty() ? downstream.url : std::move(intent.url);
-  call.headers = std::move(intent.headers);
+  call.url = first.url.empty() ? downstream.url : std::move(first.url);
+  call.headers = std::move(first.headers);
   call.headers.reserve(call.headers.size() + 4);
   add_usual(call.headers, downstream, "Content-Type", "application/json");
   add_usual(call.headers, downstream, "Accept", "application/json");
-  add_usual(call.headers, downstream, "Idempotency-Key", intent.request_id);
+  // In a batch each issuance has its key in its own part of the body.
+  if (!downstream.batch) {
+    add_usual(call.headers, downstream, "Idempotency-Key", first.request_id);
+  }
   if (!bearer.empty()) call.headers.push_back("Authorization: Bearer " + std::string{bearer});
-  call.body = std::move(intent.body);
-  if (intent.pool != nullptr) put_code(call.body, intent);
+  call.body = take_body(downstream, intents);
   call.connect_timeout = downstream.connect_timeout;
   call.timeout = downstream.timeout;
   call.http_allowed = downstream.allow_http;

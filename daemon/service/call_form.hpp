@@ -34,7 +34,8 @@ namespace vouch::service {
 void fill_call(data::Intent& intent, std::string_view campaign_id, std::string_view recipient_id,
                std::span<const plan::AttributeValue> attributes = {});
 
-// Takes URL, headers and body out of the intent, and puts its code, if it has one, in its place.
-[[nodiscard]] wire::HttpCall make_call(data::Intent& intent, std::string_view bearer);
+// Takes URL, headers and bodies out of the intents, which go in one call (plan::BatchForm; else it
+// is one), and puts the codes of those that have one in their places.
+[[nodiscard]] wire::HttpCall make_call(std::span<data::Intent> intents, std::string_view bearer);
 
 }  // namespace vouch::service

@@ -19,32 +19,6 @@ using data::Intent;
 constexpr Millis kSweep{50};
 constexpr Millis kPublish{100};
 constexpr auto kUnstarted = static_cast<std::size_t>(Outcome::unstarted);
-constexpr const char* kStale = "its lock was not sure to hold for as long as a call may take";
-
-// What only a downstream that is well says.
-bool is_success(const Judgement& judged) {
-  return judged.outcome == Outcome::issued || judged.outcome == Outcome::declined ||
-         judged.outcome == Outcome::not_found || judged.known;
-}
-
-bool is_setup(Outcome outcome) {
-  return outcome == Outcome::setup || outcome == Outcome::unknown_setup;
-}
-
-std::string failure_words(const wire::HttpEnd& end) {
-  if (end.status != 0) return "HTTP " + std::to_string(end.status);
-  return end.detail.empty() ? std::string{wire::name_of(end.transport)} : end.detail;
-}
-
-// Why a job is paused: who answered what, to which issuance.
-std::string setup_words(const AttemptEnd& end) {
-  const std::string status = "HTTP " + std::to_string(end.http_status);
-  const bool told_more = end.detail != status && !end.detail.empty();
-  const std::string more = told_more ? ": " + end.detail : "";
-  return end.intent.definition->name +
-         (end.http_status != 0 ? " answered " + status + " to " : " was not called for ") +
-         end.intent.request_id + more;
-}
 
 }  // namespace
 
@@ -153,139 +127,20 @@ std::uint64_t Engine::keep(Call call) {
   return tag;
 }
 
-void Engine::settle_ended(Instant now) {
-  ended_.clear();
-  downstream_.take_ended(ended_);
-  if (!ended_.empty()) reach_failpoint("reply-read");
-  for (const wire::HttpEnd& end : ended_) {
-    VOUCH_ASSERT(end.tag < calls_.size() && calls_[end.tag].used);
-    Call call = std::move(calls_[end.tag]);
-    calls_[end.tag].used = false;
-    free_tags_.push_back(end.tag);
-    --in_flight_;
-    if (Lane* lane = lane_of(call.downstream)) --lane->in_flight;
-    if (call.test_command != 0) {
-      settle_test(call, end);
-    } else if (call.stopped) {
-      VOUCH_ASSERT(end.sends == 0);
-      settle_stopped(std::move(call));
-    } else {
-      settle(std::move(call), end, now);
-    }
-  }
-}
-
-void Engine::settle(Call call, const wire::HttpEnd& end, Instant now) {
-  Lane& lane = *lane_of(call.downstream);
-  AttemptEnd attempt;
-  attempt.started_at = call.started_at;
-  attempt.at = clock_.wall_now();
-  attempt.http_status = end.status;
-  attempt.transport = end.transport;
-  attempt.sends = end.sends;
-  attempt.duration_us = end.duration_us;
-  attempt.intent = std::move(call.intent);
-  const Judgement judged = judge_.judge(attempt.intent, end, attempt.at);
-  const bool asks = attempt.intent.asks;
-  Breaker& breaker = asks ? lane.query_breaker : lane.breaker;
-  std::optional<WallTime>& last_success = asks ? lane.last_query_success : lane.last_success;
-  const LaneHealth health{.breaker_closed = breaker.closed(), .last_success = last_success};
-  if (asks) {
-    decide_query(settings_.retry, judged, health, random_, attempt);
-  } else {
-    decide(settings_.retry, judged, health, random_, attempt);
-  }
-
-  ++lane.view.outcomes[static_cast<std::size_t>(judged.outcome)];
-  lane.note_duration(end.duration_us, judged.answered);
-  if (is_success(judged)) {
-    last_success = std::max(last_success.value_or(call.started_at), call.started_at);
-  }
-  tell_breaker(breaker, call, judged, now);
-  if (judged.ails) lane.view.last_failure = failure_words(end);
-  if (judged.retry_after && end.status == 429) {
-    lane.hold(now, std::min(*judged.retry_after, kLaneHoldMax));
-  }
-  if (!asks) note_setup(attempt, judged.outcome, now);
-  outcomes_.push_back(std::move(attempt));
-}
-
-// Not a byte has left: it says nothing of the downstream, and is no attempt.
-void Engine::settle_stopped(Call call) {
-  Lane& lane = *lane_of(call.downstream);
-  Breaker& breaker = call.intent.asks ? lane.query_breaker : lane.breaker;
-  if (call.breaker_round == breaker.round()) breaker.ended_neutral();
-  ++lane.view.outcomes[kUnstarted];
-  ++lane.view.stale;
-  give_back(std::move(call.intent), kStale, clock_.wall_now());
-}
-
 std::string Engine::guard(std::uint64_t tag) {
   Call& call = calls_[tag];
   // By the clock as it is now: the process may have stood still since the round began.
-  if (call.test_command != 0 || !is_stale(call.intent, clock_.now())) return {};
+  const Instant now = clock_.now();
+  if (std::ranges::none_of(call.intents, [&](const Intent& row) { return is_stale(row, now); })) {
+    return {};
+  }
   call.stopped = true;
-  return kStale;
+  return std::string{kStale};
 }
 
 bool Engine::is_stale(const Intent& intent, Instant now) const {
   VOUCH_ASSERT(intent.lease);
   return !intent.lease->covers(now, cover_needed(settings_.lock, intent.definition->timeout));
-}
-
-void Engine::tell_breaker(Breaker& breaker, const Call& call, const Judgement& judged,
-                          Instant now) {
-  if (call.breaker_round != breaker.round()) return;
-  if (is_success(judged)) {
-    breaker.ended(true, now);
-  } else if (judged.ails) {
-    breaker.ended(false, now);
-  } else {
-    breaker.ended_neutral();
-  }
-}
-
-// The first wrong set-up pauses the job; a probe of that downstream that meets another outcome lets
-// it go on.  A row that struck out has shown that the set-up is wrong for it alone.
-void Engine::note_setup(const AttemptEnd& end, Outcome outcome, Instant now) {
-  const std::int64_t job = end.intent.job_number;
-  if (is_setup(outcome)) {
-    if (end.strikes >= settings_.retry.strikes_max) return;
-    const WrongSetup setup{.since = now, .downstream = end.intent.downstream};
-    if (!setup_jobs_.try_emplace(job, setup).second) return;
-    writer_.push(data::ChangeJob{.number = job,
-                                 .action = data::JobAction::pause,
-                                 .reason = PauseReason::setup,
-                                 .words = setup_words(end)});
-    return;
-  }
-  const bool answered = outcome == Outcome::issued || outcome == Outcome::declined;
-  if (!end.intent.probe || !answered) return;
-  const auto known = setup_jobs_.find(job);
-  if (known != setup_jobs_.end() && known->second.downstream != end.intent.downstream) return;
-  setup_jobs_.erase(job);
-  writer_.push(
-      data::ChangeJob{.number = job,
-                      .action = data::JobAction::resume,
-                      .reason = PauseReason::setup,
-                      .words = "a probe of " + end.intent.definition->name + " succeeded"});
-}
-
-void Engine::settle_test(const Call& call, const wire::HttpEnd& end) {
-  const bool reached = end.transport == wire::Transport::complete;
-  const Lane* lane = lane_of(call.downstream);
-  const std::string name = lane == nullptr ? "downstream" : lane->view.name;
-  const std::string result =
-      reached ? "HTTP " + std::to_string(end.status) : std::string{wire::name_of(end.transport)};
-  // Words from outside (the peer's, a library's) stay out of the answer's JSON.
-  const std::string answer =
-      std::string{R"({"ok":true,"reached":)"} + (reached ? "true" : "false") + R"(,"status":)" +
-      std::to_string(end.status) + R"(,"transport":")" + std::string{wire::name_of(end.transport)} +
-      R"(","duration_us":)" + std::to_string(end.duration_us) + "}";
-  writer_.push(data::Note{.command = call.test_command,
-                          .kind = EventKind::downstream,
-                          .words = "test of " + name + ": " + result,
-                          .answer = answer});
 }
 
 void Engine::take_ready() {
@@ -300,7 +155,7 @@ std::string Engine::forbidden(const Intent& intent, const Moment& at) const {
   if (draining_.load(std::memory_order_acquire)) return "vouchd is stopping";
   const data::DownstreamNow* downstream = snapshot_->downstream(intent.downstream);
   if (downstream == nullptr || downstream->paused) return "the downstream is paused";
-  if (is_stale(intent, at.now)) return kStale;
+  if (is_stale(intent, at.now)) return std::string{kStale};
   const data::JobNow* job = snapshot_->job(intent.job_number);
   if (job == nullptr) return {};  // so new that the snapshot does not have it yet
   if (intent.asks) return job->blocked;
@@ -325,14 +180,14 @@ void Engine::take_back_forbidden(Instant now) {
     lane.take_out([&](const Intent& intent) { return forbidden(intent, at); },
                   [&](Intent intent, std::string why) {
                     ++released_[data::owner_of(intent)];
-                    ++lane.view.outcomes[kUnstarted];
-                    lane.view.stale += why == kStale ? 1 : 0;
-                    give_back(std::move(intent), why, at.wall);
+                    give_back(lane, std::move(intent), why, at.wall);
                   });
   }
 }
 
-void Engine::give_back(Intent intent, std::string_view why, WallTime now) {
+void Engine::give_back(Lane& lane, Intent intent, std::string_view why, WallTime now) {
+  ++lane.view.outcomes[kUnstarted];
+  lane.view.stale += why == kStale ? 1 : 0;
   outcomes_.push_back(intent.asks ? take_query_back(std::move(intent), now)
                                   : take_back(std::move(intent), why, now));
 }
@@ -368,7 +223,7 @@ void Engine::start_tests(Instant now) {
     lane->pacer.take(now);
     ++lane->in_flight;
     ++in_flight_;
-    call.tag = keep({.intent = {},
+    call.tag = keep({.intents = {},
                      .test_command = test.command,
                      .downstream = test.downstream,
                      .started_at = clock_.wall_now(),
@@ -382,19 +237,26 @@ void Engine::start_calls(Lane& lane, Instant now) {
   const Moment at{.now = now, .wall = clock_.wall_now()};
   const int window = lane.window();
   const int bulk = lane.bulk_window();
+  std::vector<Intent> call;
   while (!lane.empty() && lane.in_flight < window && in_flight_ < settings_.calls_max &&
          lane.pacer.room(now) > 0 && lane.breaker.may_start(now)) {
     std::optional<Intent> next = lane.take_best(now, lane.in_flight < bulk, !lane.breaker.closed());
     if (!next) return;
-    ++released_[data::owner_of(*next)];
-    if (std::string why = forbidden(*next, at); !why.empty()) {
-      ++lane.view.outcomes[kUnstarted];
-      lane.view.stale += why == kStale ? 1 : 0;
-      give_back(std::move(*next), why, at.wall);
-      continue;
-    }
-    start(lane, std::move(*next), now);
+    call.clear();
+    call.push_back(std::move(*next));
+    lane.take_more(call);
+    std::erase_if(call, [&](Intent& row) { return !may_start(lane, row, at); });
+    if (!call.empty()) start(lane, std::move(call), now);
   }
+}
+
+// A row on its way out of the ready queue.  One that may not start is given back, and used up.
+bool Engine::may_start(Lane& lane, Intent& intent, const Moment& at) {
+  ++released_[data::owner_of(intent)];
+  const std::string why = forbidden(intent, at);
+  if (why.empty()) return true;
+  give_back(lane, std::move(intent), why, at.wall);
+  return false;
 }
 
 // Asking comes before calling again, at its own pace.
@@ -402,32 +264,28 @@ void Engine::start_queries(Lane& lane, Instant now) {
   while (lane.has_queries() && lane.in_flight < lane.window() && in_flight_ < settings_.calls_max &&
          lane.pacer.room(now) > 0 && lane.query_pacer.room(now) > 0 &&
          lane.query_breaker.may_start(now)) {
-    Intent query = lane.take_query();
-    ++released_[data::owner_of(query)];
-    const Moment at{.now = now, .wall = clock_.wall_now()};
-    if (std::string why = forbidden(query, at); !why.empty()) {
-      lane.view.stale += why == kStale ? 1 : 0;
-      give_back(std::move(query), why, at.wall);
-      continue;
-    }
+    std::vector<Intent> query;
+    query.push_back(lane.take_query());
+    if (!may_start(lane, query.front(), {.now = now, .wall = clock_.wall_now()})) continue;
     lane.query_pacer.take(now);
     start(lane, std::move(query), now);
   }
 }
 
-void Engine::start(Lane& lane, Intent intent, Instant now) {
-  const data::DownstreamNow* downstream = snapshot_->downstream(intent.downstream);
-  Breaker& breaker = intent.asks ? lane.query_breaker : lane.breaker;
+void Engine::start(Lane& lane, std::vector<Intent> intents, Instant now) {
+  const ObjectId id = intents.front().downstream;
+  const bool asks = intents.front().asks;
+  const data::DownstreamNow* downstream = snapshot_->downstream(id);
+  Breaker& breaker = asks ? lane.query_breaker : lane.breaker;
   lane.pacer.take(now);
   breaker.started(now);
   ++lane.in_flight;
   ++in_flight_;
   ++lane.view.started;
-  wire::HttpCall call =
-      intent.asks ? make_query(intent, downstream->bearer) : make_call(intent, downstream->bearer);
+  wire::HttpCall call = asks ? make_query(intents.front(), downstream->bearer)
+                             : make_call(intents, downstream->bearer);
   sign(call, *downstream, clock_.wall_now(), random_);
-  const ObjectId id = intent.downstream;
-  call.tag = keep({.intent = std::move(intent),
+  call.tag = keep({.intents = std::move(intents),
                    .test_command = 0,
                    .downstream = id,
                    .started_at = clock_.wall_now(),

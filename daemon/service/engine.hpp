@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -66,9 +67,12 @@ class Engine {
   [[nodiscard]] std::vector<LaneView> view() const;
 
  private:
+  static constexpr std::string_view kStale =
+      "its lock was not sure to hold for as long as a call may take";
+
   struct Call {
-    data::Intent intent;
-    data::CommandName test_command = {};  // not 0: a test call, without an intent
+    std::vector<data::Intent> intents;    // several where the downstream takes batches
+    data::CommandName test_command = {};  // not 0: a test call, without intents
     ObjectId downstream = 0;
     WallTime started_at{};
     int breaker_round = 0;
@@ -79,7 +83,9 @@ class Engine {
   void follow_snapshot(Instant now);
   void settle_ended(Instant now);
   void settle(Call call, const wire::HttpEnd& end, Instant now);
-  static void tell_breaker(Breaker& breaker, const Call& call, const Judgement& judged,
+  [[nodiscard]] static data::AttemptEnd end_of(Call& call, std::size_t row,
+                                               const wire::HttpEnd& end, WallTime at);
+  static void tell_breaker(Breaker& breaker, const Call& call, std::span<const Judgement> judged,
                            Instant now);
   void settle_test(const Call& call, const wire::HttpEnd& end);
   void note_setup(const data::AttemptEnd& end, Outcome outcome, Instant now);
@@ -89,12 +95,13 @@ class Engine {
   void start_tests(Instant now);
   void start_queries(Lane& lane, Instant now);
   void start_calls(Lane& lane, Instant now);
-  void give_back(data::Intent intent, std::string_view why, WallTime now);
-  void start(Lane& lane, data::Intent intent, Instant now);
+  void give_back(Lane& lane, data::Intent intent, std::string_view why, WallTime now);
   struct Moment {
     Instant now;
     WallTime wall;
   };
+  [[nodiscard]] bool may_start(Lane& lane, data::Intent& intent, const Moment& at);
+  void start(Lane& lane, std::vector<data::Intent> intents, Instant now);
   [[nodiscard]] std::string forbidden(const data::Intent& intent, const Moment& at) const;
   [[nodiscard]] bool is_stale(const data::Intent& intent, Instant now) const;
   // The last word before a call's first byte.

@@ -11,6 +11,16 @@ bool is_untried(const data::Intent& intent) {
   return !intent.last_attempt_at && !intent.doubt_since;
 }
 
+bool goes_alone(const data::Intent& intent) {
+  constexpr int kStrikesAlone = 2;
+  return intent.probe || intent.strikes >= kStrikesAlone;
+}
+
+bool go_together(const data::Intent& one, const data::Intent& other) {
+  return one.definition == other.definition && is_untried(one) == is_untried(other) &&
+         !goes_alone(one) && !goes_alone(other);
+}
+
 }  // namespace
 
 void Lane::add(data::Intent intent) {
@@ -84,6 +94,17 @@ std::optional<data::Intent> Lane::take_from(Instant now, bool bulk_allowed,
   if (best->pacer) best->pacer->take(now);
   clock_ = ++best->had;
   return take(best->rows, std::find_if(best->rows.begin(), best->rows.end(), fits));
+}
+
+void Lane::take_more(std::vector<data::Intent>& call) {
+  const auto most = static_cast<std::size_t>(call.front().definition->issuances_per_call());
+  std::deque<data::Intent>& rows =
+      call.front().single || call.front().probe ? singles_ : jobs_.at(call.front().job_number).rows;
+  while (call.size() < most && !rows.empty() && go_together(call.front(), rows.front())) {
+    call.push_back(std::move(rows.front()));
+    rows.pop_front();
+    --ready_;
+  }
 }
 
 Instant Lane::rows_ready_at(Instant now) const {

@@ -5,6 +5,10 @@
 // (virtual time: each start costs a job one unit; a newcomer begins at the present time, so that
 // it neither waits nor catches up).
 //
+// Where a downstream takes several issuances in a call, rows that wait go together, and nothing
+// waits for others to come.  What was called before goes apart from what was not, since it may be
+// why its call failed; a probe, and what two unusable answers have come for, goes alone.
+//
 // Threads: the engine's alone.
 #pragma once
 
@@ -15,6 +19,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/clock.hpp"
 #include "daemon/data/intent.hpp"
@@ -93,6 +98,9 @@ class Lane {
   // never called before all others, since it says most of the downstream.
   [[nodiscard]] std::optional<data::Intent> take_best(Instant now, bool bulk_allowed,
                                                       bool untried_first = false);
+  // More rows for a call that so far holds `call`'s first one: up to what its downstream takes in a
+  // call, those that stand at the head of the same queue and may go with it.
+  void take_more(std::vector<data::Intent>& call);
   [[nodiscard]] bool has_queries() const { return !queries_.empty(); }
   [[nodiscard]] data::Intent take_query();
   // When a row that is no query may start as far as its job's own pacer goes: never without rows.

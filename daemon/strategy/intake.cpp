@@ -266,9 +266,12 @@ int Intake::depth_wanted(ObjectId id) const {
   // Enough to outlast the slowest commit of late, twice.
   const double seconds = std::max(std::chrono::duration<double>(settings_.ready_for).count(),
                                   2e-9 * static_cast<double>(writer_.slowest_commit().count()));
-  const double rows = downstream->target() * seconds;
+  const auto version = downstream->versions.find(downstream->version);
+  const int per_call =
+      version == downstream->versions.end() ? 1 : version->second->issuances_per_call();
+  const double rows = downstream->target() * seconds * per_call;
   const int most = is_uncertain(id) ? plan::kInFlightMaxUncertain : data::kReadyRowsMax;
-  return static_cast<int>(std::clamp(rows, 2.0, static_cast<double>(most)));
+  return static_cast<int>(std::clamp(rows, 2.0 * per_call, static_cast<double>(most)));
 }
 
 bool Intake::is_uncertain(ObjectId id) const {

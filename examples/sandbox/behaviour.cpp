@@ -11,23 +11,30 @@ namespace vouch::sandbox {
 namespace {
 
 constexpr FaultKindTraits kFaultKinds[] = {
-    {FaultKind::throttled, "throttled", false, false, 429, "answer 429 with Retry-After"},
-    {FaultKind::error, "error", false, false, 500, "answer a chosen status, 400 to 599"},
-    {FaultKind::lost, "lost", true, false, 0, "execute, then never answer"},
-    {FaultKind::closed, "closed", true, true, 0, "execute, then end the connection (FIN)"},
-    {FaultKind::reset, "reset", true, true, 0, "execute, then reset the connection (RST)"},
-    {FaultKind::cut, "cut", true, false, 0, "execute, send some bytes of the answer, then end"},
-    {FaultKind::slow, "slow", true, false, 0, "execute, send the answer byte by byte"},
-    {FaultKind::malformed, "malformed", true, false, 0, "execute, answer what is no JSON"},
-    {FaultKind::truncated, "truncated", true, false, 0, "execute, answer half the JSON"},
-    {FaultKind::wrong_type, "wrong_type", true, false, 0, "execute, answer JSON of another form"},
-    {FaultKind::swapped, "swapped", true, false, 0, "execute, answer another call's answer"},
-    {FaultKind::wrong_amount, "wrong_amount", true, false, 0, "execute, answer another amount"},
-    {FaultKind::wrong_currency, "wrong_currency", true, false, 0,
+    {FaultKind::throttled, "throttled", false, false, false, 429, "answer 429 with Retry-After"},
+    {FaultKind::error, "error", false, false, false, 500, "answer a chosen status, 400 to 599"},
+    {FaultKind::lost, "lost", true, false, false, 0, "execute, then never answer"},
+    {FaultKind::closed, "closed", true, true, false, 0, "execute, then end the connection (FIN)"},
+    {FaultKind::reset, "reset", true, true, false, 0, "execute, then reset the connection (RST)"},
+    {FaultKind::cut, "cut", true, false, false, 0,
+     "execute, send some bytes of the answer, then end"},
+    {FaultKind::slow, "slow", true, false, false, 0, "execute, send the answer byte by byte"},
+    {FaultKind::malformed, "malformed", true, false, false, 0, "execute, answer what is no JSON"},
+    {FaultKind::truncated, "truncated", true, false, false, 0, "execute, answer half the JSON"},
+    {FaultKind::wrong_type, "wrong_type", true, false, false, 0,
+     "execute, answer JSON of another form"},
+    {FaultKind::swapped, "swapped", true, false, false, 0, "execute, answer another call's answer"},
+    {FaultKind::wrong_amount, "wrong_amount", true, false, false, 0,
+     "execute, answer another amount"},
+    {FaultKind::wrong_currency, "wrong_currency", true, false, false, 0,
      "execute, answer another currency"},
-    {FaultKind::unauthorized, "unauthorized", false, false, 401, "answer 401"},
-    {FaultKind::forbidden, "forbidden", false, false, 403, "answer 403"},
-    {FaultKind::redirect, "redirect", false, false, 307, "answer 3xx with Location"},
+    {FaultKind::unauthorized, "unauthorized", false, false, false, 401, "answer 401"},
+    {FaultKind::forbidden, "forbidden", false, false, false, 403, "answer 403"},
+    {FaultKind::redirect, "redirect", false, false, false, 307, "answer 3xx with Location"},
+    {FaultKind::partial, "partial", true, false, true, 0,
+     "of a batch: execute, answer half of the results"},
+    {FaultKind::halfway, "halfway", true, false, true, 500,
+     "of a batch: execute the first half, answer a chosen status"},
 };
 
 // Of the standard normal distribution.
@@ -51,7 +58,7 @@ const FaultKindTraits& traits_of(FaultKind kind) {
 }
 
 static_assert(std::ranges::is_sorted(kFaultKinds, {}, &FaultKindTraits::kind));
-static_assert(std::size(kFaultKinds) == static_cast<std::size_t>(FaultKind::redirect) + 1);
+static_assert(std::size(kFaultKinds) == kFaultKindCount);
 
 Nanos LatencyModel::draw(Random& random) const {
   double ms = 0;
@@ -93,12 +100,12 @@ std::optional<Refusal> ServiceBehaviour::refusal_of(std::string_view recipient_i
   return std::nullopt;
 }
 
-const FaultRule* ServiceBehaviour::draw_fault(Random& random, bool is_query,
-                                              bool reused_connection) {
-  const AppliesTo other = is_query ? AppliesTo::calls : AppliesTo::queries;
+const FaultRule* ServiceBehaviour::draw_fault(Random& random, const Struck& call) {
+  const AppliesTo other = call.is_query ? AppliesTo::calls : AppliesTo::queries;
   for (FaultRule& rule : faults) {
     if (rule.applies_to == other) continue;
-    if (rule.reused_only && !reused_connection) continue;
+    if (rule.reused_only && !call.reused_connection) continue;
+    if (traits_of(rule.kind).batch_only && !call.is_batch) continue;
     if (rule.seen++ < rule.after) continue;
     if (rule.count && rule.fired >= *rule.count) continue;
     if (!random.chance(rule.probability)) continue;

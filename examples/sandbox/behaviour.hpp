@@ -40,13 +40,17 @@ enum class FaultKind : std::uint8_t {
   unauthorized,
   forbidden,
   redirect,
+  partial,
+  halfway,
 };
+inline constexpr std::size_t kFaultKindCount = 18;
 
 struct FaultKindTraits {
   FaultKind kind;
   std::string_view name;
   bool executes;     // unless told otherwise
   bool reused_only;  // unless told otherwise
+  bool batch_only;   // strikes no single call
   int status;        // unless told otherwise; 0 where there is none to choose
   std::string_view words;
 };
@@ -112,7 +116,12 @@ struct ServiceBehaviour {
 
   [[nodiscard]] std::optional<Refusal> refusal_of(std::string_view recipient_id) const;
   // The rule that strikes this call, counted; nullptr for none.
-  [[nodiscard]] const FaultRule* draw_fault(Random& random, bool is_query, bool reused_connection);
+  struct Struck {
+    bool is_query = false;
+    bool is_batch = false;
+    bool reused_connection = false;
+  };
+  [[nodiscard]] const FaultRule* draw_fault(Random& random, const Struck& call);
 };
 
 // Lets `calls_per_second` through, `burst` of them at once (GCRA).

@@ -98,11 +98,13 @@ Result<FaultRule> decode_fault(const Json& json, const std::string& pointer) {
   VOUCH_TRY(rule.executes, reader.boolean_or("executes", traits.executes));
   VOUCH_TRY(rule.reused_only, reader.boolean_or("reused_only", traits.reused_only));
   rule.status = traits.status;
-  if (rule.kind == FaultKind::error) {
+  if (rule.kind == FaultKind::error || rule.kind == FaultKind::halfway) {
     VOUCH_CHECK(read_integer(reader, "status", rule.status, 400, 599));
+    rule.retry_after.clear();
+  }
+  if (rule.kind == FaultKind::error) {
     VOUCH_TRY(rule.sticky, reader.boolean_or("sticky", false));
     VOUCH_TRY(rule.fixed_body, reader.boolean_or("fixed_body", false));
-    rule.retry_after.clear();
   }
   if (rule.kind == FaultKind::redirect) {
     VOUCH_CHECK(read_integer(reader, "status", rule.status, 300, 399));
@@ -132,7 +134,8 @@ Json encode_fault(const FaultRule& rule) {
   json["applies_to"] = kAppliesTo[static_cast<std::size_t>(rule.applies_to)];
   json["executes"] = rule.executes;
   json["reused_only"] = rule.reused_only;
-  if (rule.kind == FaultKind::error || rule.kind == FaultKind::redirect) {
+  if (rule.kind == FaultKind::error || rule.kind == FaultKind::halfway ||
+      rule.kind == FaultKind::redirect) {
     json["status"] = rule.status;
   }
   if (rule.kind == FaultKind::error) {

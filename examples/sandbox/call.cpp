@@ -116,19 +116,24 @@ void Call::digest_names() {
   key_digest = key == request_id ? request_digest : sha256_128(key);
 }
 
-Result<Call> parse_call(const access::HttpRequest& request) {
+Result<Call> parse_call_body(std::string_view body) {
   Call call;
   CallReader reader{call};
-  const bool read = nlohmann::json::sax_parse(request.body.begin(), request.body.end(), &reader);
+  const bool read = nlohmann::json::sax_parse(body.begin(), body.end(), &reader);
   if (!read) return fail(Errc::invalid, reader.refusal());
   if (call.request_id.empty()) return fail(Errc::invalid, "/request_id: is missing");
   if (call.recipient_id.empty()) return fail(Errc::invalid, "/recipient_id: is missing");
   if (call.amount_minor.has_value() == call.currency.empty()) {
     return fail(Errc::invalid, "/amount_minor and /currency: give both or neither");
   }
+  call.body_digest = sha256_128(body);
+  return call;
+}
+
+Result<Call> parse_call(const access::HttpRequest& request) {
+  VOUCH_TRY(Call call, parse_call_body(request.body));
   call.key = request.header("Idempotency-Key");
   if (call.key.size() > kCallTextBytesMax) return fail(Errc::invalid, "Idempotency-Key: too long");
-  call.body_digest = sha256_128(request.body);
   call.digest_names();
   call.connection = request.connection;
   return call;

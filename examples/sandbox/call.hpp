@@ -34,6 +34,8 @@ struct Call {
 
 inline constexpr std::size_t kCallTextBytesMax = 256;
 
+// Reads the JSON body alone: without key and connection.
+[[nodiscard]] Result<Call> parse_call_body(std::string_view body);
 // Reads the header and the JSON body.  No text may hold control bytes, so that a journal's line is
 // a line; fields not named above are accepted and left aside.
 [[nodiscard]] Result<Call> parse_call(const access::HttpRequest& request);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/clock.hpp"
+#include "examples/sandbox/behaviour.hpp"
 
 namespace vouch::sandbox {
 
@@ -53,7 +54,7 @@ class CallStatistics {
   [[nodiscard]] std::uint64_t queries() const { return queries_; }
   [[nodiscard]] std::uint64_t beyond_capacity() const { return turned_away_; }
   [[nodiscard]] const std::map<int, std::uint64_t>& statuses() const { return statuses_; }
-  [[nodiscard]] const std::array<std::uint64_t, 16>& faults() const { return faults_; }
+  [[nodiscard]] const std::array<std::uint64_t, kFaultKindCount>& faults() const { return faults_; }
   [[nodiscard]] const SlidingWindow& window_1s() const { return window_1s_; }
   [[nodiscard]] const SlidingWindow& window_100ms() const { return window_100ms_; }
   [[nodiscard]] const std::deque<SecondCount>& seconds() const { return seconds_; }
@@ -67,7 +68,7 @@ class CallStatistics {
   std::uint64_t queries_ = 0;
   std::uint64_t turned_away_ = 0;
   std::map<int, std::uint64_t> statuses_;
-  std::array<std::uint64_t, 16> faults_{};
+  std::array<std::uint64_t, kFaultKindCount> faults_{};
   SlidingWindow window_1s_{std::chrono::seconds{1}};
   SlidingWindow window_100ms_{std::chrono::milliseconds{100}};
   std::deque<SecondCount> seconds_;

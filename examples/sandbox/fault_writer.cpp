@@ -22,12 +22,16 @@ ReplyPlan bytes_of(const HttpResponse& response) {
   return plan;
 }
 
-// The honest body with one field changed; an answer that has no such field stays as it is.
+// The honest body with one field changed, in a batch that of its first result; an answer that has
+// no such field stays as it is.
 template <typename Change>
 HttpResponse changed(HttpResponse honest, const char* field, const Change& change) {
   auto body = parse_json(honest.body);
-  if (body && body->is_object() && body->contains(field)) {
-    change((*body)[field]);
+  if (!body || !body->is_object()) return honest;
+  const auto results = body->find("results");
+  Json& told = results == body->end() ? *body : results->front();
+  if (told.contains(field)) {
+    change(told[field]);
     honest.body = body->dump();
   }
   return honest;
@@ -86,6 +90,7 @@ ReplyPlan plan_reply(const FaultRule& rule, FaultContext context) {
     case FaultKind::throttled:
       return whole(throttled_reply(rule));
     case FaultKind::error:
+    case FaultKind::halfway:
       return whole(error_reply(rule, context));
     case FaultKind::lost:
       return ended(ReplyEnd::silence, Millis{0});
@@ -129,6 +134,8 @@ ReplyPlan plan_reply(const FaultRule& rule, FaultContext context) {
       return whole(HttpResponse::json(403, refusal_body("FORBIDDEN", "not for this account")));
     case FaultKind::redirect:
       return whole(redirect_reply(rule, context));
+    case FaultKind::partial:  // what is left out of it, it never held
+      break;
   }
   return whole(honest);
 }

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "common/text.hpp"
+#include "examples/sandbox/batch.hpp"
 
 namespace vouch::sandbox {
 namespace {
@@ -170,27 +171,34 @@ void Sandbox::route(const HttpRequest& request, HttpTicket ticket) {
 void Sandbox::route_service(Desk& desk, std::string_view rest, const HttpRequest& request,
                             HttpTicket ticket) {
   const bool is_get = request.method == "GET";
-  if (!(rest.empty() ? request.method == "POST" : is_get)) {
+  const bool is_batch = rest == "batch";
+  const bool takes_calls = rest.empty() || is_batch;
+  if (!(takes_calls ? request.method == "POST" : is_get)) {
     HttpResponse response = mistake(405, "METHOD", "POST a call, or GET what was executed");
-    response.headers.emplace_back("Allow", rest.empty() ? "POST" : "GET");
+    response.headers.emplace_back("Allow", takes_calls ? "POST" : "GET");
     return server_.reply(ticket, response);
   }
   if (rest == "statement" || rest == "statement.csv") {
     return serve_statement(desk, rest == "statement.csv", request, ticket);
   }
-  Incoming incoming{
-      .ticket = ticket, .is_query = is_get, .reused_connection = request.sequence > 1, .call = {}};
-  auto call = is_get ? access::percent_decode(rest).map([](std::string id) {
-    Call query;
-    query.request_id = std::move(id);
-    return query;
-  })
-                     : parse_call(request);
-  if (!call) {
+  Incoming incoming{.ticket = ticket,
+                    .is_query = is_get,
+                    .is_batch = is_batch,
+                    .reused_connection = request.sequence > 1,
+                    .calls = {}};
+  const auto alone = [](Call call) { return std::vector<Call>{std::move(call)}; };
+  auto calls = is_batch ? parse_batch(request)
+               : is_get ? access::percent_decode(rest).map([&](std::string id) {
+                   Call query;
+                   query.request_id = std::move(id);
+                   return alone(std::move(query));
+                 })
+                        : parse_call(request).map(alone);
+  if (!calls) {
     desk.statistics.answered(400);
-    return server_.reply(ticket, mistake(400, "INVALID", call.error().message));
+    return server_.reply(ticket, mistake(400, "INVALID", calls.error().message));
   }
-  incoming.call = std::move(*call);
+  incoming.calls = std::move(*calls);
   take(desk, std::move(incoming));
 }
 
@@ -218,9 +226,11 @@ void Sandbox::carry_out(Desk& desk, Incoming incoming) {
     return send(desk, incoming.ticket, whole(over_capacity(*behaviour.capacity)), now);
   }
   const FaultRule* rule =
-      behaviour.draw_fault(desk.random, incoming.is_query, incoming.reused_connection);
+      behaviour.draw_fault(desk.random, {.is_query = incoming.is_query,
+                                         .is_batch = incoming.is_batch,
+                                         .reused_connection = incoming.reused_connection});
   const Instant due = now + behaviour.latency.draw(desk.random);
-  const Answer answer = answer_of(desk, incoming, rule == nullptr || rule->executes, wall);
+  const Answer answer = answer_of(desk, incoming, rule, wall);
   if (failure_) return;
   if (rule == nullptr) {
     return send(desk, incoming.ticket, whole(response_of(answer)), due);
@@ -231,12 +241,33 @@ void Sandbox::carry_out(Desk& desk, Incoming incoming) {
   }
 }
 
-Answer Sandbox::answer_of(Desk& desk, const Incoming& incoming, bool executes, WallTime wall) {
-  const Call& call = incoming.call;
-  Result<Answer> answer = Answer{};
+Answer Sandbox::answer_of(Desk& desk, const Incoming& incoming, const FaultRule* rule,
+                          WallTime wall) {
+  const bool executes = rule == nullptr || rule->executes;
   if (incoming.is_query) {
-    answer = desk.service.find(call.request_id, wall, desk.behaviour.visible_after);
-  } else if (executes) {
+    auto answer =
+        desk.service.find(incoming.calls.front().request_id, wall, desk.behaviour.visible_after);
+    if (answer) return std::move(*answer);
+    broken(std::move(answer.error()));
+    return {};
+  }
+  if (!incoming.is_batch) return answer_call(desk, incoming.calls.front(), executes, wall);
+  const std::size_t count = incoming.calls.size();
+  const bool halfway = rule != nullptr && rule->kind == FaultKind::halfway;
+  const bool partial = rule != nullptr && rule->kind == FaultKind::partial;
+  std::vector<Answer> answers;
+  for (std::size_t i = 0; i < count; ++i) {
+    const bool reached = !halfway || i < (count + 1) / 2;
+    answers.push_back(answer_call(desk, incoming.calls[i], executes && reached, wall));
+  }
+  Answer answer;
+  answer.body = batch_body(incoming.calls, answers, partial ? 2 : 1);
+  return answer;
+}
+
+Answer Sandbox::answer_call(Desk& desk, const Call& call, bool executes, WallTime wall) {
+  Result<Answer> answer = Answer{};
+  if (executes) {
     answer = desk.service.perform(call, wall, desk.behaviour.refusal_of(call.recipient_id));
     if (answer && answer->from == Answer::From::execution) desk.statistics.executed(wall);
   } else {
@@ -259,7 +290,7 @@ std::optional<ReplyPlan> Sandbox::fault_plan(Desk& desk, const Incoming& incomin
   context.trace_id = std::to_string(trace);
   context.redirect_target = "/" + std::string{desk.service.kind().name} + "/moved";
   if (rule.kind == FaultKind::swapped) {
-    auto other = desk.service.answer_of_another(incoming.call);
+    auto other = desk.service.answer_of_another(incoming.calls.front());
     if (!other) {
       broken(std::move(other.error()));
       return std::nullopt;
@@ -267,7 +298,9 @@ std::optional<ReplyPlan> Sandbox::fault_plan(Desk& desk, const Incoming& incomin
     context.other = std::move(*other);
   }
   if (rule.sticky && !incoming.is_query) {
-    desk.service.remember_failure(incoming.call, wall, error_of(rule, context.trace_id));
+    for (const Call& call : incoming.calls) {
+      desk.service.remember_failure(call, wall, error_of(rule, context.trace_id));
+    }
   }
   return plan_reply(rule, std::move(context));
 }

@@ -61,8 +61,9 @@ class Sandbox {
   struct Incoming {
     access::HttpTicket ticket;
     bool is_query = false;
+    bool is_batch = false;
     bool reused_connection = false;
-    Call call;  // a query has the request id only
+    std::vector<Call> calls;  // of a batch all, else one; a query has the request id only
   };
   struct Outgoing {
     access::HttpTicket ticket;
@@ -77,8 +78,9 @@ class Sandbox {
                      access::HttpTicket ticket);
   void take(Desk& desk, Incoming incoming);
   void carry_out(Desk& desk, Incoming incoming);
-  [[nodiscard]] Answer answer_of(Desk& desk, const Incoming& incoming, bool executes,
+  [[nodiscard]] Answer answer_of(Desk& desk, const Incoming& incoming, const FaultRule* rule,
                                  WallTime wall);
+  [[nodiscard]] Answer answer_call(Desk& desk, const Call& call, bool executes, WallTime wall);
   [[nodiscard]] std::optional<ReplyPlan> fault_plan(Desk& desk, const Incoming& incoming,
                                                     const FaultRule& rule, const Answer& answer,
                                                     WallTime wall);

@@ -164,7 +164,8 @@ CREATE TABLE event (
   reference     TEXT,                         -- the downstream's name for what it issued
   reply_digest  BLOB,
   detail        TEXT,                         -- reason code, or words
-  prev_seq      INTEGER                       -- the issuance's event before this one
+  prev_seq      INTEGER,                      -- the issuance's event before this one
+  shared_by     INTEGER                       -- issuances that its call held; NULL: this one alone
 ) STRICT;
 
 -- How each downstream that was ever in trouble fares, for those who look from outside.

@@ -13,6 +13,7 @@ daemon_pid=''
 clean_up() {
   [[ -z "$daemon_pid" ]] || kill -9 "$daemon_pid" 2>/dev/null || true
   [[ ! -s "$place/nginx.pid" ]] || kill "$(<"$place/nginx.pid")" 2>/dev/null || true
+  [[ ! -s "$place/sandbox.pid" ]] || kill "$(<"$place/sandbox.pid")" 2>/dev/null || true
   [[ ! -s "$place/redis.pid" ]] || kill "$(<"$place/redis.pid")" 2>/dev/null || true
   rm -rf "$place"
 }
@@ -52,6 +53,13 @@ LUA
 
 ledger_value() { sqlite3 -readonly -cmd '.timeout 5000' "$VOUCH_STORE/ledger/main/ledger.db" "$1"; }
 
+# Who is called: nginx, at a rate out of reach.  A script may have its own.
+create_downstream() {
+  vouchctl -q downstream create coupons --kind coupon --contract key --allow-http \
+    --url "http://127.0.0.1:$port/coupons" --in-flight "$in_flight" --limit 1000000/s
+}
+submit_options=()
+
 # drain ROWS [OPTIONS...]: prints "rate cpu-per-100k pss-kib" of one drained job in a store of its
 # own; vouchd with these options.
 drain() {
@@ -60,11 +68,11 @@ drain() {
   export VOUCH_STORE=$place/store-$RANDOM
   [[ -e "$place/list-$n.csv" ]] || make-recipients --rows "$n" --seed 3 >"$place/list-$n.csv"
   vouchctl -q init
-  vouchctl -q downstream create coupons --kind coupon --contract key --allow-http \
-    --url "http://127.0.0.1:$port/coupons" --in-flight $in_flight --limit 1000000/s
+  create_downstream
   vouchctl -q client create shop --lane internal
   vouchctl -q campaign create tests/bench/campaign.json
-  vouchctl -q job submit --campaign bench --client shop --file "$place/list-$n.csv"
+  vouchctl -q job submit --campaign bench --client shop --file "$place/list-$n.csv" \
+    "${submit_options[@]}"
   taskset -c 1 vouchd --admin-listen none "$@" >"$place/vouchd.log" 2>&1 &
   daemon_pid=$!
   while :; do

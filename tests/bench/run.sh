@@ -4,6 +4,7 @@
 #   tests/bench/run.sh drain [--rounds N] [--rows N] [--large N]   P1 to P4
 #   tests/bench/run.sh import [...]                                P5, see tests/bench/import.sh
 #   tests/bench/run.sh locks [--rounds N] [--rows N]               P8
+#   tests/bench/run.sh contracts [--rounds N] [--rows N]           key, query, none, batches
 #   tests/bench/run.sh reconcile [--rows N]                        512 MiB for any number of rows
 #
 # Prints each figure, the reference of the same run, the ratio and the goal; exits 0 when all goals
@@ -12,7 +13,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 case "${1:-}" in
-  drain | import | locks | reconcile) what=$1 && shift ;;
+  contracts | drain | import | locks | reconcile) what=$1 && shift ;;
   *)
     sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2
     exit 2

@@ -5,6 +5,7 @@ journal of the calls as they come, a JSON object a line.  Methods, paths and bod
 front.py PORT_FILE BACKEND_PORT JOURNAL
          [--tokens N]        Bearer "first" is good for N calls, then only "second" is
          [--secret-file F]   X-Signature must be the HMAC-SHA-256 of time, path and body's digest
+         [--poison TEXT]     a body that holds TEXT is answered 500 and goes no further
          [--html N]          the first N answers, of calls that were executed, are a page with 200
 """
 
@@ -40,6 +41,8 @@ class Front(http.server.BaseHTTPRequestHandler):
     def answer(self):
         if not self.is_signed() or not self.has_token():
             return 401, "application/json", b'{"code":"UNAUTHORIZED"}'
+        if OPTIONS.poison and OPTIONS.poison.encode() in self.body:
+            return 500, "application/json", b'{"code":"INTERNAL"}'
         status, kind, answer = self.pass_on()
         if status < 300 and OPTIONS.take("html"):
             return 200, "text/html; charset=utf-8", PAGE
@@ -102,6 +105,7 @@ if __name__ == "__main__":
     parser.add_argument("journal")
     parser.add_argument("--tokens", type=int)
     parser.add_argument("--secret-file")
+    parser.add_argument("--poison")
     parser.add_argument("--html", type=int, default=0)
     OPTIONS = parser.parse_args(namespace=Options())
     with Server(("127.0.0.1", 0), Front) as front:

@@ -66,7 +66,7 @@ TEST_CASE("call_form: without a request shape the call is what it always was") {
                            R"("amount_minor":500,"currency":"EUR"})";
   CHECK(intent.body == body);
   CHECK(intent.call_digest == sha256_128("POST\nhttps://a.example/c\n" + id + "\n" + body));
-  const wire::HttpCall call = service::make_call(intent, "secret");
+  const wire::HttpCall call = service::make_call({&intent, 1}, "secret");
   CHECK(call.method() == "POST");
   CHECK(call.url == "https://a.example/c");
   CHECK(call.body == body);
@@ -84,7 +84,7 @@ TEST_CASE("call_form: a request shape says method, URL, headers and body") {
   CHECK(digest ==
         sha256_128("PUT\nhttps://a.example/u/a%2Fb\n" + intent.request_id + "\n{\"to\":\"a/b\"}"));
   const std::string id = intent.request_id;
-  const wire::HttpCall call = service::make_call(intent, "");
+  const wire::HttpCall call = service::make_call({&intent, 1}, "");
   CHECK(call.method() == "PUT");
   CHECK(call.url == "https://a.example/u/a%2Fb");
   CHECK(call.body == "{\"to\":\"a/b\"}");
@@ -130,7 +130,7 @@ TEST_CASE("call_form: the digest covers method, URL, key and body") {
 TEST_CASE("call_signature: what is signed is what is sent, and the secret stays here") {
   const plan::Downstream downstream = with(kSigning);
   data::Intent intent = filled(downstream);
-  wire::HttpCall call = service::make_call(intent, "");
+  wire::HttpCall call = service::make_call({&intent, 1}, "");
   SeededRandom random{7};
   service::sign(call, signing_by(downstream, "a secret"), kNow, random);
   CHECK(header(call, "X-Key") == "k1");
@@ -166,7 +166,7 @@ TEST_CASE(
   std::set<std::string> nonces;
   for (int i = 0; i < 10; ++i) {
     data::Intent intent = filled(before);  // in doubt since before the key was changed
-    wire::HttpCall call = service::make_call(intent, "");
+    wire::HttpCall call = service::make_call({&intent, 1}, "");
     service::sign(call, signing_by(present, "new"), kNow, random);
     CHECK(header(call, "X-Key") == "k2");
     nonces.insert(header(call, "X-Nonce"));
@@ -179,9 +179,27 @@ TEST_CASE("call_signature: without form or secret the call stays as it is") {
   for (const bool form : {false, true}) {
     const plan::Downstream downstream = with(form ? kSigning : R"("request": null)");
     data::Intent intent = filled(downstream);
-    wire::HttpCall call = service::make_call(intent, "");
+    wire::HttpCall call = service::make_call({&intent, 1}, "");
     const auto headers = call.headers;
     service::sign(call, signing_by(downstream, form ? "" : "a secret"), kNow, random);
     CHECK(call.headers == headers);
   }
+}
+
+TEST_CASE("call_form: a batch holds each issuance's own body, and no key of the whole") {
+  const plan::Downstream downstream =
+      with(R"("batch":{"issuances_max":2},"request":{"headers":{"X-Shop":"main"}})");
+  data::Intent intents[] = {filled(downstream, "cust-1"), filled(downstream, "cust-2")};
+  const std::string first = intents[0].body;
+  const std::string second = intents[1].body;
+  const Digest128 digest = intents[0].call_digest;
+  const wire::HttpCall call = service::make_call(intents, "");
+  CHECK(call.url == "https://a.example/c");
+  CHECK(call.body == R"({"issuances":[)" + first + "," + second + "]}");
+  CHECK(header(call, "X-Shop") == "main");
+  CHECK(header(call, "Idempotency-Key").empty());
+  // Whoever goes with it, its own bytes are the same: what is repeated is compared by them.
+  data::Intent alone[] = {filled(downstream, "cust-1")};
+  CHECK(alone[0].call_digest == digest);
+  CHECK(service::make_call(alone, "").body == R"({"issuances":[)" + first + "]}");
 }

@@ -330,3 +330,113 @@ TEST_CASE("lane: a single is ready at once, whatever its jobs' own rates say") {
   world.add_single();
   CHECK(world.lane.rows_ready_at(world.clock.now()) == world.clock.now());
 }
+
+namespace {
+
+// A lane whose downstream takes three issuances in a call.
+struct BatchWorld : World {
+  std::shared_ptr<const plan::Downstream> definition = [] {
+    plan::Downstream downstream = sample_downstream();
+    downstream.batch.emplace().issuances_max = 3;
+    return std::make_shared<const plan::Downstream>(std::move(downstream));
+  }();
+
+  data::Intent batch_row(std::int64_t job = 1) {
+    data::Intent intent = row(job);
+    intent.definition = definition;
+    return intent;
+  }
+  // How many rows the next call holds.
+  std::size_t take_call() {
+    auto first = lane.take_best(clock.now(), true);
+    if (!first) return 0;
+    std::vector<data::Intent> call;
+    call.push_back(std::move(*first));
+    lane.take_more(call);
+    return call.size();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("lane: rows of a job go together, as many as the downstream takes, and nobody waits") {
+  BatchWorld world;
+  for (int i = 0; i < 7; ++i) world.lane.add(world.batch_row(1));
+  for (int i = 0; i < 2; ++i) world.lane.add(world.batch_row(2));
+  CHECK(world.take_call() == 3);  // of job 1
+  CHECK(world.take_call() == 2);  // of job 2
+  CHECK(world.take_call() == 3);
+  CHECK(world.take_call() == 1);
+  CHECK(world.take_call() == 0);
+  CHECK(world.lane.empty());
+}
+
+TEST_CASE("lane: without batches each row goes alone") {
+  BatchWorld world;
+  for (int i = 0; i < 2; ++i) world.lane.add(world.row(1));
+  CHECK(world.take_call() == 1);
+  CHECK(world.take_call() == 1);
+}
+
+TEST_CASE("lane: what may be why a call failed goes apart, or alone") {
+  struct Case {
+    const char* name;
+    void (*change)(data::Intent&);
+    std::vector<std::size_t> calls;  // of two such rows, then two that were never called
+  };
+  const auto called = [](data::Intent& intent) { intent.last_attempt_at = from_ms(1); };
+  const auto twice = [](data::Intent& intent) {
+    intent.last_attempt_at = from_ms(1);
+    intent.strikes = 2;
+  };
+  const auto in_doubt = [](data::Intent& intent) { intent.doubt_since = from_ms(1); };
+  const auto other_version = [](data::Intent& intent) {
+    auto other = *intent.definition;
+    intent.definition = std::make_shared<const plan::Downstream>(std::move(other));
+  };
+  const Case cases[] = {
+      {"never called", [](data::Intent&) {}, {3, 1}},
+      {"called before", called, {2, 2}},
+      {"in doubt", in_doubt, {2, 2}},
+      {"answered twice to no use", twice, {1, 1, 2}},
+      {"of other versions of the definition", other_version, {1, 1, 2}},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.name);
+    BatchWorld world;
+    for (int i = 0; i < 4; ++i) {
+      data::Intent intent = world.batch_row();
+      if (i < 2) c.change(intent);
+      world.lane.add(std::move(intent));
+    }
+    std::vector<std::size_t> calls;
+    while (const std::size_t rows = world.take_call()) calls.push_back(rows);
+    CHECK(calls == c.calls);
+  }
+}
+
+TEST_CASE("lane: a call of several takes one permit of its job's own rate") {
+  BatchWorld world;
+  world.lane.set_job_rate(1, 1, world.clock.now());
+  for (int i = 0; i < 6; ++i) world.lane.add(world.batch_row(1));
+  CHECK(world.take_call() == 3);
+  CHECK(world.take_call() == 0);
+  world.clock.advance(1s);
+  CHECK(world.take_call() == 3);
+}
+
+TEST_CASE("lane: singles that wait go together, a probe goes alone") {
+  BatchWorld world;
+  for (int i = 0; i < 2; ++i) {
+    data::Intent single = world.batch_row();
+    single.single = true;
+    world.lane.add(std::move(single));
+  }
+  data::Intent probe = world.batch_row();
+  probe.probe = true;
+  world.lane.add(std::move(probe));
+  world.lane.add(world.batch_row());
+  CHECK(world.take_call() == 2);
+  CHECK(world.take_call() == 1);
+  CHECK(world.take_call() == 1);
+}

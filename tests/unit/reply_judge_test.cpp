@@ -26,7 +26,7 @@ struct Sample {
 
   Judgement judge(const HttpEnd& end) {
     intent.definition = std::make_shared<const plan::Downstream>(downstream);
-    return judge_.judge(intent, end, kNow);
+    return judge_.judge({&intent, 1}, end, kNow).front();
   }
 };
 
@@ -492,4 +492,38 @@ TEST_CASE("reply_judge: queries have an outcome table of their own") {
   CHECK(sample.judge(end).outcome == Outcome::declined);
   sample.intent.asks = true;
   CHECK(sample.judge(end).outcome == Outcome::not_found);
+}
+
+TEST_CASE("reply_judge: of several issuances in a call each is judged by its own result") {
+  plan::Downstream downstream = sample_downstream();
+  downstream.batch.emplace().issuances_max = 3;
+  downstream.batch->status_pointer = "/status";
+  std::vector<data::Intent> intents;
+  for (int i = 1; i <= 3; ++i) {
+    intents.push_back(sample_intent(i));
+    intents.back().definition = std::make_shared<const plan::Downstream>(downstream);
+  }
+  const std::string issued = success(intents[0].request_id).insert(1, R"("status":200,)");
+  const std::string failed = R"({"status":500,"request_id":")" + intents[1].request_id + R"("})";
+  const HttpEnd end = answer(200, R"({"results":[)" + issued + "," + failed + "]}");
+  service::ReplyJudge judge;
+  const auto judged = judge.judge(intents, end, kNow);
+  REQUIRE(judged.size() == 3);
+  CHECK(judged[0].outcome == Outcome::issued);
+  CHECK(judged[0].status == 200);
+  CHECK(judged[1].outcome == Outcome::unknown);
+  CHECK(judged[1].status == 500);
+  CHECK(judged[1].ails);
+  CHECK(judged[2].outcome == Outcome::unknown);
+  CHECK(judged[2].status == 200);
+  // The evidence of a row is the digest of its result; without one that of the whole answer.
+  CHECK(judged[0].reply_digest != judged[1].reply_digest);
+  CHECK(judged[2].reply_digest == sha256_128(end.body));
+  for (const Judgement& one : judge.judge(intents, no_answer(Transport::timed_out, 1), kNow)) {
+    CHECK(one.outcome == Outcome::unknown);
+    CHECK_FALSE(one.answered);
+  }
+  for (const Judgement& one : judge.judge(intents, no_answer(Transport::unreachable, 0), kNow)) {
+    CHECK(one.outcome == Outcome::not_executed);
+  }
 }

@@ -222,6 +222,38 @@ TEST_CASE("sandbox: an unfinished last line is cut off, another file is refused"
   CHECK(check_journal(path + ".absent").error().code == Errc::not_found);
 }
 
+TEST_CASE("sandbox: a batch is executed call by call, and answered with a result for each") {
+  World world;
+  const auto one = [](const std::string& id) {
+    return R"({"request_id":")" + id + R"(","recipient_id":"u","campaign":"c","item":"i"})";
+  };
+  const auto batch = [&](const std::string& inside) {
+    return World::post("/coupons/batch", R"({"issuances":[)" + inside + "]}");
+  };
+  const Json first = World::json(world.ask(batch(one("a") + "," + one("b"))));
+  REQUIRE(first["results"].size() == 2);
+  CHECK(first["results"][1]["http_status"] == 200);
+  CHECK(first["results"][1]["request_id"] == "b");
+  // Each has its own key: with others, what was executed is executed no more.
+  const Json again = World::json(world.ask(batch(one("c") + "," + one("a"))));
+  CHECK(again["results"][1]["reference"] == first["results"][0]["reference"]);
+  CHECK(world.journal().size() == 3);
+  for (const std::string& mistaken : {batch(""), batch(one("d") + "," + one("d")), batch("7"),
+                                      World::post("/coupons/batch", one("d"))}) {
+    CHECK(World::status(world.ask(mistaken)) == 400);
+  }
+  CHECK(world.journal().size() == 3);
+
+  world.faults(R"({"coupons":{"faults":[{"kind":"halfway","count":1},{"kind":"partial"}]}})");
+  CHECK(World::status(world.ask(World::call("r-1"))) == 200);  // it strikes batches alone
+  CHECK(World::status(world.ask(batch(one("e") + "," + one("f") + "," + one("g")))) == 500);
+  CHECK(world.journal().size() == 6);  // r-1, e, f
+  const Json half = World::json(world.ask(batch(one("e") + "," + one("f") + "," + one("g"))));
+  REQUIRE(half["results"].size() == 2);
+  CHECK(half["results"][1]["request_id"] == "g");
+  CHECK(world.journal().size() == 7);
+}
+
 TEST_CASE("sandbox: a journal that cannot be written stops everything, unanswered") {
   World world;
   world.ask(World::call("r-1"));
