@@ -49,8 +49,8 @@ calls() { curl -sS --fail "$SANDBOX_URL/stats" | jq '.coupons.calls'; }
   run -0 --separate-stderr vouchctl issuance list --job shop-1 --state issued --limit 1 -o name
   run -0 vouchctl issuance explain -- "$output"
   assert_contains "$output" "in a call with 19 others"
-  run -0 --separate-stderr vouchctl job submit --campaign bench --client shop --file partner.csv --name other \
-    --again --submit-key dry --dry-run -o json
+  run -0 --separate-stderr vouchctl job submit --campaign bench --client shop --name other \
+    --file partner.csv --again --submit-key dry --dry-run -o json
   assert_equal 20 "$(json '.calls[0].issuances_per_call')"
 }
 
