@@ -113,7 +113,8 @@ void downstreams(Text& text, const std::vector<service::LaneView>& lanes) {
                                                              : 0.5;
        });
 
-  text.family("vouch_attempts_total", "counter", "Attempts ended, by outcome.");
+  text.family("vouch_attempts_total", "counter",
+              "Attempts ended, by outcome; of a batch one for each issuance.");
   for (const View& lane : lanes) {
     for (std::size_t i = 0; i < lane.outcomes.size(); ++i) {
       text.sample(of(lane) + "," + label("outcome", kOutcomeNames[i]),
