@@ -1,18 +1,15 @@
-# campaign.bash: what the campaigns share: one store, one sandbox with faults, one job, and the
-# judgement at its end by the services' journals.
+# campaign.bash: what the campaigns share: one sandbox with faults, one job, and the judgement at
+# its end by the services' journals.
 #
-# Sourced with `contract` and `rows` set; needs the folder of the programs in VOUCH_BIN.
+# Sourced with `contract` and `rows` set.  `batch`, if set above 1, is how many issuances go in a
+# call.
 # shellcheck shell=bash disable=SC2034,SC2154  # the campaigns set some and use others
-readonly bin=${VOUCH_BIN:-$PWD/build/release/bin}
+: "${batch:=1}"
 in_flight=64
-definition=(--contract "$contract")
 sandbox=() submission=()
 case "$contract" in
   key) ;;
-  query)
-    sandbox=(--keys-max 0)
-    definition+=(--settle-time 2s)
-    ;;
+  query) sandbox=(--keys-max 0) ;;
   none)
     in_flight=16
     sandbox=(--keys-max 0)
@@ -20,84 +17,58 @@ case "$contract" in
     ;;
   *) printf 'error: no contract "%s"\n' "$contract" >&2 && exit 2 ;;
 esac
-if [[ ! "$rows" =~ ^[1-9][0-9]*$ ]]; then
-  printf 'error: "%s" is no number of rows\n' "$rows" >&2
-  exit 2
-fi
-readonly in_flight sandbox submission
+((batch == 1)) || in_flight=16
+for number in "$rows" "$batch"; do
+  [[ "$number" =~ ^[1-9][0-9]*$ ]] || { printf 'error: "%s" is no number\n' "$number" >&2; exit 2; }
+done
+readonly in_flight sandbox submission batch
 # A little of everything; a campaign may choose other faults, and a shorter limit of a call.
 faults=(--fault lost=0.2% --fault error=0.5% --fault closed=0.2% --fault reset=0.2%
-  --fault throttled=0.2% --refusals 0.5%)
-timeout=1s
-place=$(mktemp -d "${TMPDIR:-/tmp}/vouch-campaign-XXXXXX")
-readonly place
-export PATH=$bin:$PATH VOUCH_STORE=$place/store
-readonly ledger=$VOUCH_STORE/ledger/main/ledger.db
-sandbox_pid='' daemon_pid=''
+  --fault throttled=0.2% --fault partial=2% --fault halfway=1% --refusals 0.5%)
+timeout_ms=1000
+source tests/campaigns/place.bash
 
-clean_up() {
-  local status=$?
-  [[ -z "$daemon_pid" ]] || kill -9 "$daemon_pid" 2>/dev/null || true
-  [[ -z "$sandbox_pid" ]] || kill "$sandbox_pid" 2>/dev/null || true
-  wait 2>/dev/null || true
-  if ((status == 0)); then rm -rf "$place"; else printf 'kept for a look: %s\n' "$place" >&2; fi
-}
-trap clean_up EXIT
-
-await() { # SECONDS COMMAND...: until it succeeds
-  local until=$((SECONDS + $1))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    ((SECONDS < until)) || { printf 'error: still not true: %s\n' "$*" >&2 && return 1; }
-    sleep 0.05
-  done
+# define KIND: its service, as a file for `downstream create`.
+define() {
+  local name=${1}s path=${1}s form=''
+  case "$contract" in
+    query)
+      form=', "settle_time_ms": 2000, "query": {"url": "'$url/$name'/{request_id}", "outcomes":
+        [{"status": 404, "pointer": "/code", "value": "NOT_FOUND", "outcome": "not_found"}]}'
+      ;;
+  esac
+  if ((batch > 1)); then
+    path=$name/batch
+    form+=', "batch": {"issuances_max": '$batch', "status_pointer": "/http_status"}'
+  fi
+  printf '{"name": "%s", "kind": "%s", "contract": "%s", "url": "%s/%s", "allow_http": true,
+    "timeout_ms": %d, "in_flight_max": %d, "outcomes": %s%s}\n' "$name" "$1" "$contract" "$url" \
+    "$path" "$timeout_ms" "$in_flight" "$(<examples/outcomes-sandbox.json)" "$form"
 }
 
-# prepare RATE [FAULT...]: the services, at $url, and a job at so many calls a second to each.
+# prepare RATE [FAULT...]: the services, at $url, and a job at so many issuances a second to each.
 prepare() {
-  local rate=$1
+  local rate=$((($1 + batch - 1) / batch)) kind
   shift
-  vouch-sandbox --port 0 --port-file "$place/port" --journal-dir "$place/journal" \
-    --latency median=8ms,p99=80ms "${faults[@]}" "${sandbox[@]}" "$@" \
-    >"$place/sandbox.log" 2>&1 &
-  sandbox_pid=$!
-  await 10 test -s "$place/port"
-  url=http://127.0.0.1:$(<"$place/port")
+  start_sandbox --latency median=8ms,p99=80ms "${faults[@]}" "${sandbox[@]}" "$@"
   vouchctl -q init
-  printf '[{"status": 404, "pointer": "/code", "value": "NOT_FOUND", "outcome": "not_found"}]\n' \
-    >"$place/query.json"
-  local kind ask
   for kind in coupon balance; do
-    ask=()
-    [[ "$contract" != query ]] || ask=(--query-url "$url/${kind}s/{request_id}"
-      --query-outcomes "$place/query.json")
-    vouchctl -q downstream create "${kind}s" --kind $kind "${definition[@]}" "${ask[@]}" \
-      --url "$url/${kind}s" --allow-http --timeout "$timeout" --in-flight $in_flight \
-      --limit "$rate/s" --outcomes examples/outcomes-sandbox.json
+    define "$kind" >"$place/$kind.json"
+    vouchctl -q downstream create --file "$place/$kind.json" --limit "$rate/s"
   done
   vouchctl -q client create shop --lane internal
   vouchctl -q campaign create examples/campaigns/spring.json
   make-recipients --rows "$rows" >"$place/partner.csv"
   vouchctl -q job submit --campaign spring --file "$place/partner.csv" --amount-unit minor \
     --client shop --submit-key kill "${submission[@]}"
-  # Rows in flight at both services, and those that are ready: at most half a second of the rate.
-  doubt_max=$((2 * in_flight + rate))
+  # Rows in flight at both services, and those that are ready: at most half a second of the rate,
+  # or two calls.
+  doubt_max=$(((2 * in_flight + (rate > 8 ? rate : 8)) * batch))
   [[ "$contract" != none ]] || doubt_max=64  # 16 and 16 at each
 }
 
-start_daemon() {
-  vouchd --admin-listen none --query-apart 1s >>"$place/vouchd.log" 2>&1 &
-  daemon_pid=$!
-}
-
-ledger_value() { sqlite3 -readonly -cmd '.timeout 5000' "$ledger" "$1"; }
+start_daemon() { start_vouchd --query-apart 1s; }
 job_is_over() { [[ "$(ledger_value 'SELECT count(*) FROM job WHERE state IN (5, 6)')" == 1 ]]; }
-
-stop_daemon() {
-  kill "$daemon_pid"
-  wait "$daemon_pid"
-  daemon_pid=''
-}
 
 # Each row that the ledger has as held or in doubt stands in the list that operators see.
 all_are_listed() {
@@ -109,16 +80,6 @@ all_are_listed() {
   done
 }
 
-# judge: the verdicts, a line each for what is wrong; sets `passed` and `failed`.
-passed=0 failed=0
-verdict() { # WHAT COMMAND...
-  if "${@:2}" >"$place/verdict.log"; then
-    ((++passed))
-  else
-    ((++failed)) && printf 'FAIL  %s\n' "$1"
-  fi
-  cat "$place/verdict.log"
-}
 judge() {
   # Under none what is held may have been executed; nobody but a statement can tell.
   local open=()

@@ -12,39 +12,13 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 readonly rows=${1:-20000} codes=${2:-50000} kills=${3:-5} callers=8
-readonly bin=${VOUCH_BIN:-$PWD/build/release/bin}
 RANDOM=${SEED:-$$}
-place=$(mktemp -d "${TMPDIR:-/tmp}/vouch-codes-XXXXXX")
-readonly place
-export PATH=$bin:$PATH VOUCH_STORE=$place/store VOUCH_POOL_KEY=$place/pool.key
-readonly ledger=$VOUCH_STORE/ledger/main/ledger.db journal=$place/journal/codes.csv
-sandbox_pid='' daemon_pid=''
-
-clean_up() {
-  local status=$?
-  [[ -z "$daemon_pid" ]] || kill -9 "$daemon_pid" 2>/dev/null || true
-  [[ -z "$sandbox_pid" ]] || kill "$sandbox_pid" 2>/dev/null || true
-  wait 2>/dev/null || true
-  if ((status == 0)); then rm -rf "$place"; else printf 'kept for a look: %s\n' "$place" >&2; fi
-}
-trap clean_up EXIT
-
-await() { # SECONDS COMMAND...: until it succeeds
-  local until=$((SECONDS + $1))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    ((SECONDS < until)) || { printf 'error: still not true: %s\n' "$*" >&2 && return 1; }
-    sleep 0.05
-  done
-}
+source tests/campaigns/place.bash
+readonly journal=$place/journal/codes.csv
 
 prepare() {
-  local url i
-  vouch-sandbox --port 0 --port-file "$place/port" --journal-dir "$place/journal" \
-    --fault lost=0.1% >"$place/sandbox.log" 2>&1 &
-  sandbox_pid=$!
-  await 10 test -s "$place/port"
-  url=http://127.0.0.1:$(<"$place/port")
+  local i
+  start_sandbox --fault lost=0.1%
   vouchctl -q init
   vouchctl -q client create shop
   vouchctl -q downstream create codes --kind code --contract key --url "$url/codes" --allow-http \
@@ -65,17 +39,7 @@ prepare() {
   done
 }
 
-start_daemon() {
-  vouchd --admin-listen none --retry-first 100ms --retry-max 500ms >>"$place/vouchd.log" 2>&1 &
-  daemon_pid=$!
-}
-kill_daemon() {
-  kill -9 "$daemon_pid"
-  wait "$daemon_pid" 2>/dev/null || true
-  daemon_pid=''
-}
-
-ledger_value() { sqlite3 -readonly -cmd '.timeout 5000' "$ledger" "$1"; }
+start_daemon() { start_vouchd --retry-first 100ms --retry-max 500ms; }
 jobs_are_over() {
   [[ "$(ledger_value 'SELECT count(*) FROM job WHERE state = 6')" == "$callers" ]]
 }
@@ -91,9 +55,7 @@ for ((i = 1; i <= kills; ++i)); do
 done
 start_daemon
 await 1800 jobs_are_over
-kill "$daemon_pid"
-wait "$daemon_pid"
-daemon_pid=''
+stop_daemon
 printf 'allocated        %d by %d jobs across %d kills in %d s\n' "$rows" "$callers" "$kills" \
   $((SECONDS - began))
 
@@ -109,21 +71,15 @@ with open(sys.argv[1], newline="") as file:
 print(lines, len(codes), len(requests))
 PYTHON
 )
-passed=0 failed=0
-verdict() { # WHAT WANT GOT
-  if [[ "$2" == "$3" ]]; then ((++passed)); else
-    ((++failed)) && printf 'FAIL  %s: %s, not %s\n' "$1" "$3" "$2"
-  fi
+same() { # WANT GOT
+  [[ "$1" == "$2" ]] || { printf '      %s, not %s\n' "$2" "$1" && return 1; }
 }
-verdict 'executions, codes, request ids' "$rows $rows $rows" "$counted"
-verdict 'ordinals in the ledger' "$rows" \
+verdict 'executions, codes, request ids' same "$rows $rows $rows" "$counted"
+verdict 'ordinals in the ledger' same "$rows" \
   "$(ledger_value 'SELECT count(DISTINCT ordinal) FROM issuance WHERE state = 5')"
-verdict 'codes with an owner' "$rows" "$(ledger_value 'SELECT count(*) FROM code')"
-verdict 'left' $((codes - rows)) "$(vouchctl pool show pool -o json | jq .left)"
-if python3 tests/campaigns/judge.py "$ledger" "$place/journal" >"$place/verdict.log"; then
-  ((++passed))
-else
-  ((++failed)) && cat "$place/verdict.log"
-fi
+verdict 'codes with an owner' same "$rows" "$(ledger_value 'SELECT count(*) FROM code')"
+verdict 'left' same $((codes - rows)) "$(vouchctl pool show pool -o json | jq .left)"
+verdict 'ledger and journals agree' \
+  python3 tests/campaigns/judge.py "$ledger" "$place/journal"
 printf '%d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0))

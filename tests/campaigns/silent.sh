@@ -27,7 +27,7 @@ readonly rows=$((count * 4 + 200)) coupons=$((count / 2))
 source tests/campaigns/campaign.bash
 faults=(--fault "coupons:lost=20%,count=$coupons"
   --fault "balances:lost=20%,count=$((count - coupons))")
-timeout=500ms
+timeout_ms=500
 
 silent() { curl -sS --fail "$url/faults" | jq '[.[].faults[]? | .fired] | add'; }
 has_been_silent() { (($(silent) >= $1)); }
