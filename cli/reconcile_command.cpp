@@ -18,6 +18,7 @@ namespace {
 
 constexpr Millis kMargin{5 * 60 * 1000};
 constexpr const char* kTemporaryFolder = "/var/tmp";
+constexpr std::string_view kFourEyes = "four-eyes";
 
 struct ReconcileLine {
   std::string downstream, campaign, job, cut_off, since, until, report, csv;
@@ -145,6 +146,15 @@ Result<std::vector<JobProof>> prove_jobs(const Setting& setting, const StoreLedg
   return proofs;
 }
 
+void tell_proposal(Output& out, const Reconciled& done, const StatementProposal& proposal) {
+  const std::string whom = done.waits_for.empty()
+                               ? "a second operator (vouchctl operator create)"
+                               : "another operator (" + join(done.waits_for, ", ") + ")";
+  out.note(format_count(proposal.rows) + " rows of " + format_id(ObjectKind::job, proposal.job) +
+           " as " + std::string{name_of(proposal.to)} + " wait for " + whom + " to confirm " +
+           proposal.id + ": " + proposal.confirm_command());
+}
+
 void tell_hints(Session& session, const Reconciled& done) {
   Output& out = session.out();
   const Balance& balance = done.balance;
@@ -156,7 +166,8 @@ void tell_hints(Session& session, const Reconciled& done) {
              " of the lost were sent after the statement's last entry, of " +
              format_time_local(*balance.last_time) + ": if it ends there, say so with --cut-off");
   }
-  if (balance.count(Class::resolves) > 0 && done.resolved == 0) {
+  for (const StatementProposal& proposal : done.proposals) tell_proposal(out, done, proposal);
+  if (balance.count(Class::resolves) > 0 && done.resolved == 0 && done.proposals.empty()) {
     out.note("the statement proves that " + format_count(balance.count(Class::resolves)) +
              " rows in doubt or held were issued; --resolve takes that over");
   }
@@ -205,11 +216,43 @@ Result<void> record(Session& session, const Setting& setting, const Reconciled& 
   return store::record_reconciliation(*setting.control, *actor, row, jobs);
 }
 
-Result<std::int64_t> settle(Session& session, SettledRows& rows, Reconciled& done) {
-  if (rows.size() == 0) return 0;
+// The policy that vouchd keeps to is the one in its ledger.
+Result<bool> needs_two(Session& session) {
+  VOUCH_TRY(store::LedgerView * ledger, session.ledger());
+  VOUCH_TRY(const std::string kept, ledger->meta("policy"));
+  if (!kept.empty()) return kept == kFourEyes;
+  VOUCH_TRY(store::ControlStore * control, session.control());
+  return control->policy().map([](const std::string& policy) { return policy == kFourEyes; });
+}
+
+// Who can say yes to what this operator proposes.
+Result<std::vector<std::string>> other_operators(Session& session) {
+  VOUCH_TRY(store::ControlStore * control, session.control());
+  VOUCH_TRY(const store::Actor actor, session.actor());
+  VOUCH_TRY(const auto operators, control->operators());
+  std::vector<std::string> names;
+  for (const store::OperatorRow& row : operators) {
+    if (row.name != actor.operator_name) names.push_back(row.name);
+  }
+  return names;
+}
+
+// What the statement settles takes effect, or is proposed.
+Result<void> settle(Session& session, SettledRows& rows, Reconciled& done) {
+  if (rows.size() == 0) return {};
   if (!done.is_proved()) return fail(Errc::corrupt, "nothing was resolved");
   const std::string name = done.source.substr(done.source.rfind('/') + 1);
-  return rows.send(session, name, done.balance);
+  VOUCH_TRY(const bool two, needs_two(session));
+  if (two && session.dry_run()) {
+    session.out().note(format_count(rows.size()) +
+                       " rows would be proposed, for a second operator to confirm");
+  } else if (two) {
+    VOUCH_TRY(done.waits_for, other_operators(session));
+    VOUCH_TRY(done.proposals, rows.propose(session, name, done.downstream));
+  } else {
+    VOUCH_TRY(done.resolved, rows.send(session, name, done.balance));
+  }
+  return {};
 }
 
 Result<int> run(Session& session, const ReconcileLine& line) {
@@ -256,15 +299,14 @@ Result<int> run(Session& session, const ReconcileLine& line) {
   reading.clear();
   merging.clear();
   VOUCH_TRY(done.jobs, prove_jobs(setting, rows, done.balance, begun));
-  Result<std::int64_t> resolved = 0;
+  Result<void> settling;
   // Where the two sides contradict each other the statement may be of another service altogether.
-  if (settled) resolved = settle(session, *settled, done);
-  done.resolved = resolved.value_or(0);
+  if (settled) settling = settle(session, *settled, done);
   VOUCH_CHECK(report.finish(done));
   if (done.is_proved()) VOUCH_CHECK(record(session, setting, done));
   VOUCH_CHECK(print(session, done));
   tell_hints(session, done);
-  if (!resolved) return tl::unexpected<Error>(resolved.error());
+  if (!settling) return tl::unexpected<Error>(settling.error());
   return status_of(done);
 }
 
@@ -299,7 +341,7 @@ void add_reconcile_commands(CommandLine& line) {
            "Tells what is lost (issued here, not there), a ghost (there, not here), double or "
            "different, what the statement settles of rows in doubt, and proves that every row was "
            "looked at.  Exit status: 0 balanced, 3 differences, 7 a statement that is not "
-           "understood, 9 rows that are still in doubt or held.",
+           "understood, 9 rows that are still in doubt or held, or wait to be confirmed.",
        .examples = {"vouchctl reconcile coupons --statement coupons.csv --cut-off now",
                     "vouchctl reconcile coupons --statement coupons.csv --job birthday-november "
                     "--report report.json -o json"}},
@@ -319,7 +361,8 @@ void add_reconcile_commands(CommandLine& line) {
       .option("--report", "FILE", options->report, "write all that is no match to FILE, as JSON")
       .option("--csv", "FILE", options->csv, "the same as CSV")
       .flag("--resolve", options->resolve,
-            "rows in doubt or held that are there once, with the right amount, become issued")
+            "rows in doubt or held that are there once, with the right amount, become issued; "
+            "under four eyes when a second operator has confirmed it")
       .flag("--resolve-negative", options->resolve_negative,
             "and those proven not to have been executed may be sent again")
       .changes();

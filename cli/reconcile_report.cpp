@@ -184,6 +184,20 @@ Json jobs_json(const Reconciled& done) {
   return out;
 }
 
+Json proposals_json(const Reconciled& done) {
+  Json out = Json::array();
+  for (const StatementProposal& proposal : done.proposals) {
+    out.push_back({{"id", proposal.id},
+                   {"job", format_id(ObjectKind::job, proposal.job)},
+                   {"as", name_of(proposal.to)},
+                   {"rows", proposal.rows},
+                   {"digest", proposal.digest},
+                   {"waits_for", done.waits_for},
+                   {"confirm", proposal.confirm_command()}});
+  }
+  return out;
+}
+
 Json compared_json(const Compared& compared) {
   Json out = Json::array();
   if (compared.amount) out.push_back("amount");
@@ -216,6 +230,7 @@ Record record_of(const Reconciled& done, bool for_people) {
                    {"differences", "Differences", balance.differences()},
                    {"undecided", "Undecided", done.undecided()},
                    {"resolved", "Resolved", done.resolved},
+                   {"proposed", "Proposed", done.proposed()},
                    {"ledger_rows", "Ledger rows", balance.ledger_rows},
                    {"statement_lines", "Statement lines", balance.statement_lines},
                    {"passed_over", "Not executed", balance.passed_over},
@@ -233,6 +248,7 @@ Record record_of(const Reconciled& done, bool for_people) {
   } else {
     record.push_back({"classes", "Classes", Value::json(dump(classes_json(balance)))});
     record.push_back({"jobs", "Jobs", Value::json(dump(jobs_json(done)))});
+    record.push_back({"proposals", "Proposals", Value::json(dump(proposals_json(done)))});
   }
   return record;
 }
@@ -249,6 +265,7 @@ Json summary_json(const Reconciled& done) {
           {"differences", balance.differences()},
           {"undecided", done.undecided()},
           {"resolved", done.resolved},
+          {"proposed", done.proposed()},
           {"ledger_rows", balance.ledger_rows},
           {"statement_lines", balance.statement_lines},
           {"passed_over", balance.passed_over},
@@ -256,7 +273,8 @@ Json summary_json(const Reconciled& done) {
           {"ledger_digest", balance.ledger_digest.text()},
           {"statement_digest", balance.statement_digest.text()},
           {"classes", classes_json(balance)},
-          {"jobs", jobs_json(done)}};
+          {"jobs", jobs_json(done)},
+          {"proposals", proposals_json(done)}};
 }
 
 Result<void> print_classes(Session& session, const Balance& balance) {
@@ -287,6 +305,12 @@ bool Reconciled::is_proved() const {
   return balance.is_proved() && std::ranges::all_of(jobs, [](const JobProof& job) {
            return job.balances && job.counters_agree;
          });
+}
+
+std::int64_t Reconciled::proposed() const {
+  std::int64_t rows = 0;
+  for (const StatementProposal& proposal : proposals) rows += proposal.rows;
+  return rows;
 }
 
 std::string Reconciled::verdict() const {

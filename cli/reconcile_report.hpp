@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/reconcile_settle.hpp"
 #include "cli/reconciliation.hpp"
 #include "cli/session.hpp"
 
@@ -36,12 +37,15 @@ struct Reconciled {
   Window window;
   Balance balance;
   std::vector<JobProof> jobs;
-  std::int64_t resolved = 0;  // rows that vouchd took over from the statement
+  std::int64_t resolved = 0;                 // rows that vouchd took over from the statement
+  std::vector<StatementProposal> proposals;  // or that wait for a second operator's yes
+  std::vector<std::string> waits_for;        // operators who can give it, by name
 
   [[nodiscard]] bool is_proved() const;
   [[nodiscard]] bool is_balanced() const { return is_proved() && balance.differences() == 0; }
   [[nodiscard]] std::int64_t undecided() const { return balance.undecided() - resolved; }
-  [[nodiscard]] std::string verdict() const;  // balanced, undecided, differences, unproved
+  [[nodiscard]] std::int64_t proposed() const;  // rows
+  [[nodiscard]] std::string verdict() const;    // balanced, undecided, differences, unproved
 };
 
 class ReportFiles {

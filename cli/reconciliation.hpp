@@ -86,6 +86,7 @@ struct LedgerEntry {
   Place place = Place::here;
   IssuanceState state = IssuanceState::planned;
   std::uint8_t round = 0;
+  std::optional<std::int64_t> last_event;
   ObjectId job = 0;
   std::optional<std::int64_t> amount_minor;
   std::string currency;

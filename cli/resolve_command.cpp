@@ -101,6 +101,7 @@ Result<Record> record_of(Session& session, const Json& proposal) {
                 {"scope", "Which", text_in(proposal, "scope")},
                 {"reason", "Reason", text_in(proposal, "reason")},
                 {"evidence", "Evidence", text_in(proposal, "evidence"), Shown::wide},
+                {"statement", "Statement", text_in(proposal, "statement"), Shown::wide},
                 {"digest", "Digest", text_in(proposal, "digest"), Shown::wide},
                 {"by", "By", text_in(proposal.value("by", nobody), "operator")},
                 {"at", "At", Value{time_in(proposal, "at_ms")}, Shown::wide},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cli/proposal_draft.hpp"
 #include "common/store/csv_reader.hpp"
 #include "common/store/packed_row.hpp"
 #include "common/text.hpp"
@@ -11,7 +12,6 @@ namespace {
 
 constexpr const char* kTemporaryFolder = "/var/tmp";
 constexpr std::size_t kPackedBytesMax = 4096;
-constexpr std::size_t kRowsInCall = 1000;
 constexpr int kLookBackMax = 20;  // events of a row, for its last outcome
 constexpr std::size_t kReferenceBytesMax = 200;
 constexpr std::string_view kFilters = "outcome, item, downstream, before";
@@ -233,23 +233,16 @@ Result<void> ResolveRows::gather(store::LedgerView& ledger, ObjectId job, Issuan
 
 Result<std::string> ResolveRows::send(const ControlCall& vouchd, const Json& draft) {
   VOUCH_CHECK(file_.flush());
-  VOUCH_TRY(const Json made, vouchd.post("/proposals", draft));
-  const std::string id = made.at("proposal").value("id", std::string{});
-  const std::string path = "/proposals/" + id;
+  VOUCH_TRY(ProposalDraft proposal, ProposalDraft::begin(vouchd, draft));
   store::SpoolReader reader{file_};
-  Json rows = Json::array();
   for (std::int64_t left = size_; left > 0; --left) {
     VOUCH_TRY(std::string_view in, reader.view(kPackedBytesMax));
     const std::size_t before = in.size();
-    rows.push_back(unpack(in));
+    VOUCH_CHECK(proposal.add(unpack(in)));
     reader.skip(before - in.size());
-    if (rows.size() < kRowsInCall && left > 1) continue;
-    VOUCH_CHECK(vouchd.post(path + "/rows", Json{{"rows", rows}}).map([](const Json&) {}));
-    rows = Json::array();
   }
-  const Json sum{{"rows", size_}, {"digest", digest()}};
-  VOUCH_CHECK(vouchd.post(path + "/open", sum).map([](const Json&) {}));
-  return id;
+  VOUCH_CHECK(proposal.open(size_, digest()));
+  return proposal.id();
 }
 
 }  // namespace vouch::cli

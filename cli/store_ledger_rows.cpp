@@ -95,6 +95,7 @@ Result<void> StoreLedgerRows::make_entry(const store::EvidenceRow& from) {
   if (item == nullptr || !item->is_here) entry_.place = LedgerEntry::Place::other_downstream;
   entry_.state = row.state;
   entry_.round = row.round;
+  entry_.last_event = row.last_event;
   entry_.job = row.job;
   entry_.amount_minor = row.amount_minor;
   entry_.currency.clear();

@@ -42,13 +42,15 @@ std::string refusal_json(const Error& error) {
 }  // namespace
 
 Control::Control(store::ControlStore control, data::LedgerReader reader, store::StorePaths paths,
-                 std::string instance, std::string anchor_file, std::string ledger_id, Parts parts)
+                 std::string instance, std::string anchor_file, std::string ledger_id,
+                 std::string policy, Parts parts)
     : control_{std::move(control)},
       reader_{std::move(reader)},
       paths_{std::move(paths)},
       instance_{std::move(instance)},
       anchor_file_{std::move(anchor_file)},
       ledger_id_{std::move(ledger_id)},
+      policy_{std::move(policy)},
       parts_{parts},
       notices_{[this](const std::string& kind, const std::string& subject,
                       const std::string& words) { parts_.notifier.tell(kind, subject, words); }},
@@ -320,8 +322,15 @@ Result<void> Control::carry_out_test(const store::CommandRow& command) {
 }
 
 // Rows that a downstream's statement settles: {"statement":name,"rows":[{"id","executed",
-// "amount_minor","reference"}]}.
+// "amount_minor","reference"}]}.  Nobody knows whether the statement is the downstream's: where two
+// must agree it comes over the control socket, as a proposal.
 Result<void> Control::carry_out_settle(const store::CommandRow& command) {
+  if (policy_ == data::kFourEyes) {
+    return fail(Errc::not_permitted,
+                "under the policy four-eyes a statement settles nothing until a second operator "
+                "confirms it",
+                "propose it: vouchctl reconcile --resolve");
+  }
   VOUCH_TRY(const Json json, parse_json(command.arguments_json));
   VOUCH_TRY(JsonReader reader, JsonReader::object(json, ""));
   VOUCH_TRY(const std::string statement, reader.text("statement"));

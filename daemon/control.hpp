@@ -46,8 +46,10 @@ class Control {
     const Clock& clock;
   };
 
+  // `policy`: the one in force, "solo" or "four-eyes".
   Control(store::ControlStore control, data::LedgerReader reader, store::StorePaths paths,
-          std::string instance, std::string anchor_file, std::string ledger_id, Parts parts);
+          std::string instance, std::string anchor_file, std::string ledger_id, std::string policy,
+          Parts parts);
 
   // The first snapshot; before the threads start.
   [[nodiscard]] Result<void> begin();
@@ -88,6 +90,7 @@ class Control {
   std::string instance_;
   std::string anchor_file_;
   std::string ledger_id_;
+  std::string policy_;
   Parts parts_;
 
   Definitions definitions_;

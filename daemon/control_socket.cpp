@@ -11,6 +11,7 @@
 #include "common/files.hpp"
 #include "common/json.hpp"
 #include "common/log.hpp"
+#include "common/plan/campaign.hpp"
 #include "common/set_digest.hpp"
 #include "common/text.hpp"
 #include "daemon/data/ledger_file.hpp"
@@ -29,6 +30,7 @@ constexpr int kShownMax = 50;
 constexpr std::string_view kByHand = "by hand";
 constexpr std::size_t kReasonBytesMax = 500;
 constexpr std::size_t kReferenceBytesMax = 200;
+constexpr std::size_t kStatementReferenceBytesMax = 2000;
 constexpr Millis kWriteTimeout{10'000};
 constexpr Millis kWritePoll{1};
 // Between pages, so that calls and their outcomes come first.
@@ -56,6 +58,7 @@ Json json_of(const Proposal& proposal) {
            {"as", name_of(proposal.to)},
            {"reason", proposal.reason},
            {"evidence", proposal.evidence},
+           {"statement", proposal.statement},
            {"scope", proposal.scope},
            {"by", json_of(proposal.by)},
            {"at_ms", to_ms(proposal.at)},
@@ -108,7 +111,20 @@ Result<std::string> words(JsonReader& reader, const char* key) {
   return text;
 }
 
-Result<data::ProposedRow> read_row(const Json& value) {
+// The reference as the downstream has it, whatever that is: the next statement must find it alike.
+Result<void> read_evidence(JsonReader& reader, bool by_statement, data::ProposedRow& row) {
+  const std::size_t bytes_max = by_statement ? kStatementReferenceBytesMax : kReferenceBytesMax;
+  VOUCH_TRY(const auto reference, reader.optional_text("reference", bytes_max));
+  row.reference = reference.value_or("");
+  if (!by_statement && has_control_bytes(row.reference)) {
+    return reader.refuse("reference", "must be one line of text");
+  }
+  if (!by_statement) return {};
+  VOUCH_TRY(row.amount_minor, reader.optional_integer("amount_minor", 0, plan::kAmountMinorMax));
+  return {};
+}
+
+Result<data::ProposedRow> read_row(const Json& value, bool by_statement) {
   VOUCH_TRY(JsonReader reader, JsonReader::object(value, "/rows"));
   data::ProposedRow row;
   VOUCH_TRY(row.request_id, reader.text("id"));
@@ -122,11 +138,7 @@ Result<data::ProposedRow> read_row(const Json& value) {
   }
   row.state = *from;
   VOUCH_TRY(row.last_event, reader.optional_integer("last_event", 1, INT64_MAX));
-  VOUCH_TRY(const auto reference, reader.optional_text("reference", kReferenceBytesMax));
-  row.reference = reference.value_or("");
-  if (has_control_bytes(row.reference)) {
-    return reader.refuse("reference", "must be one line of text");
-  }
+  VOUCH_CHECK(read_evidence(reader, by_statement, row));
   VOUCH_CHECK(reader.finish());
   return row;
 }
@@ -268,7 +280,11 @@ Result<std::string> ControlSocket::draft(const data::Authority& by, std::string_
   VOUCH_TRY(proposal.reason, words(reader, "reason"));
   VOUCH_TRY(const auto evidence, reader.optional_text("evidence", kReasonBytesMax));
   proposal.evidence = evidence.value_or("");
-  if (*state == IssuanceState::issued && proposal.evidence.empty()) {
+  if (reader.optional("statement") != nullptr) {
+    VOUCH_TRY(proposal.statement, words(reader, "statement"));
+  }
+  const bool has_evidence = !proposal.evidence.empty() || !proposal.statement.empty();
+  if (*state == IssuanceState::issued && !has_evidence) {
     return reader.refuse("evidence", "nothing is called issued without evidence");
   }
   VOUCH_TRY(proposal.scope, words(reader, "scope"));
@@ -290,10 +306,12 @@ Result<std::string> ControlSocket::add_rows(const Proposal& proposal, std::strin
   if (!rows->is_array() || rows->size() > std::size_t{data::kProposalRowsPage}) {
     return reader.refuse("rows", "must be an array of at most 1000 rows");
   }
+  const bool by_statement = !proposal.statement.empty();
   data::AddProposedRows message{.id = proposal.id, .rows = {}};
   for (const Json& value : *rows) {
-    VOUCH_TRY(data::ProposedRow row, read_row(value));
-    const bool has_evidence = !row.reference.empty() || proposal.evidence.starts_with(kByHand);
+    VOUCH_TRY(data::ProposedRow row, read_row(value, by_statement));
+    const bool has_evidence =
+        by_statement || !row.reference.empty() || proposal.evidence.starts_with(kByHand);
     if (proposal.to == IssuanceState::issued && !has_evidence) {
       return reader.refuse("rows", "nothing is called issued without evidence");
     }

@@ -7,8 +7,9 @@
 //
 //   GET  /proposals                   the newest
 //   GET  /proposals/ID
-//   POST /proposals                   {"job","as","reason","evidence","scope"}: a draft
-//   POST /proposals/ID/rows           {"rows":[{"id","state","last_event","reference"}]}
+//   POST /proposals                   {"job","as","reason","evidence","statement","scope"}: a draft
+//   POST /proposals/ID/rows           {"rows":[{"id","state","last_event","reference"}]}, by a
+//                                     statement with "amount_minor"
 //   POST /proposals/ID/open           {"rows":n,"digest":d}: it is complete
 //   POST /proposals/ID/confirm        {"digest":d}
 //   POST /proposals/ID/refuse         {"reason":text}

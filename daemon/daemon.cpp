@@ -189,7 +189,7 @@ Daemon::Daemon(const Config& config, const Clock& clock, Random& random, Opened 
       notifier_{config.notify_command, clock},
       control_{std::make_unique<Control>(
           std::move(opened.control), std::move(opened.control_reader), paths_, config.instance,
-          config.anchor_file, opened.ledger_id,
+          config.anchor_file, opened.ledger_id, opened.policy,
           Control::Parts{writer_, board_, engine_, intake_, notifier_, clock})},
       control_socket_{std::move(opened.socket_control),
                       std::move(opened.socket_reader),

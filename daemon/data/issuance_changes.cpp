@@ -46,6 +46,11 @@ constexpr std::string_view kRerunRow = R"sql(
    WHERE campaign = ?5 AND recipient_key = ?6 AND occurrence = ?7 AND item = ?8
 )sql";
 
+// Whether a statement that names this amount, or none, can be about the row.
+bool is_amount_of(const IssuanceRow& row, const std::optional<std::int64_t>& amount_minor) {
+  return !amount_minor || *amount_minor == row.amount_minor.value_or(0);
+}
+
 }  // namespace
 
 struct IssuanceLedger::Owned {
@@ -98,7 +103,7 @@ Result<bool> IssuanceLedger::settle_by_statement(const Statement& says, WallTime
                            : goes_on         ? IssuanceEvent::resolve_waiting
                                              : IssuanceEvent::resolve_failed;
   const auto to = next_state(row.state, on);
-  const bool same_amount = !says.amount_minor || *says.amount_minor == row.amount_minor.value_or(0);
+  const bool same_amount = is_amount_of(row, says.amount_minor);
   if (!to || row.round != says.round || (says.was_executed && !same_amount)) return false;
   RowEvent event = event_of(row, EventKind::statement, owned->job_number, *to);
   event.detail = says.words;
@@ -111,8 +116,12 @@ Result<bool> IssuanceLedger::resolve(const Resolution& says, WallTime now) {
   VOUCH_TRY(const auto owned, one_row(says.key));
   if (!owned) return false;
   const IssuanceRow& row = owned->row;
-  const bool same = row.state == says.from && row.round == says.round &&
-                    row.last_event == says.last_event && owned->job_number == says.job_number;
+  // That a statement has the row stays true, whatever was asked or repeated since; that it lacks
+  // the row says nothing of a later call.
+  const bool has_it = says.by_statement && says.to == IssuanceState::issued;
+  const bool as_seen = has_it || (row.state == says.from && row.last_event == says.last_event);
+  const bool same = as_seen && row.round == says.round && owned->job_number == says.job_number &&
+                    is_amount_of(row, says.amount_minor);
   // A job that is over takes no row back.
   const bool goes_on = says.to != IssuanceState::waiting || jobs_.find(says.job_number) != nullptr;
   if (!same || !goes_on) return false;
@@ -120,7 +129,8 @@ Result<bool> IssuanceLedger::resolve(const Resolution& says, WallTime now) {
                            : says.to == IssuanceState::waiting ? IssuanceEvent::resolve_waiting
                                                                : IssuanceEvent::resolve_failed;
   if (next_state(row.state, on) != says.to) return false;
-  RowEvent event = event_of(row, EventKind::resolved, owned->job_number, says.to);
+  const EventKind kind = says.by_statement ? EventKind::statement : EventKind::resolved;
+  RowEvent event = event_of(row, kind, owned->job_number, says.to);
   event.detail = says.words;
   event.reference = says.reference;
   VOUCH_CHECK(settle_outside(*owned, event, now));

@@ -114,7 +114,8 @@ class IssuanceLedger {
 
   // in_doubt or held -> issued, waiting or failed, because people say so.  False, and nothing
   // changed, when the row is not in this state and round, has had another event since, or belongs
-  // to another job.
+  // to another job.  Where they go by a statement that has the row, its state and last event may be
+  // others, and its amount must be the statement's.
   struct Resolution {
     IssuanceKey key;
     std::uint8_t round = 0;
@@ -122,6 +123,8 @@ class IssuanceLedger {
     IssuanceState from = IssuanceState::held;
     std::optional<std::int64_t> last_event;
     IssuanceState to = IssuanceState::failed;
+    bool by_statement = false;
+    std::optional<std::int64_t> amount_minor;  // as the statement has it
     std::string_view reference;
     std::string_view words;
   };

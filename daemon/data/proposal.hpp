@@ -1,7 +1,8 @@
 // proposal.hpp: what people want to be done with rows in doubt or held, as a value.
 //
 // A proposal names its rows, each as it was when it was made.  A grant lets them be settled, a page
-// a transaction; a row that has changed meanwhile is left alone and counted.
+// a transaction; a row that has changed meanwhile is left alone and counted.  What a downstream's
+// statement says is proposed in the same way where two must agree.
 //
 // Threads: values.
 #pragma once
@@ -55,8 +56,9 @@ struct Proposal {
   ObjectId job = 0;
   IssuanceState to = IssuanceState::failed;  // waiting, issued or failed
   std::string reason;
-  std::string evidence;  // of issued rows without a reference of their own
-  std::string scope;     // which rows these are, in words
+  std::string evidence;   // of issued rows without a reference of their own
+  std::string statement;  // the downstream's, that says so; empty: people do
+  std::string scope;      // which rows these are, in words
   Authority by;
   WallTime at;
   std::int64_t rows = 0;
@@ -75,6 +77,7 @@ struct ProposedRow {
   IssuanceState state = IssuanceState::held;
   std::optional<std::int64_t> last_event;
   std::string reference;
+  std::optional<std::int64_t> amount_minor{};  // as the statement has it; nothing: it does not say
 };
 inline constexpr int kProposalRowsPage = 1000;
 

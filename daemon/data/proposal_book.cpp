@@ -8,16 +8,16 @@ namespace {
 
 // In the order of Proposal; the grant's columns are NULL until there is one.
 constexpr std::string_view kOne = R"sql(
-  SELECT p.id, p.state, j.id, p.to_state, p.reason, p.evidence, p.scope, p.operator, p.account,
-         p.uid, p.proposed_ms, p.rows, p.digest, p.rows_left, p.rows_applied, p.ended_ms,
+  SELECT p.id, p.state, j.id, p.to_state, p.reason, p.evidence, p.statement, p.scope, p.operator,
+         p.account, p.uid, p.proposed_ms, p.rows, p.digest, p.rows_left, p.rows_applied, p.ended_ms,
          g.granted, g.operator, g.account, g.uid, g.at_ms, g.words
     FROM proposal AS p JOIN job AS j ON j.number = p.job
                        LEFT JOIN grant AS g ON g.proposal = p.id
    WHERE p.id = :id
 )sql";
 constexpr std::string_view kNewest = R"sql(
-  SELECT p.id, p.state, j.id, p.to_state, p.reason, p.evidence, p.scope, p.operator, p.account,
-         p.uid, p.proposed_ms, p.rows, p.digest, p.rows_left, p.rows_applied, p.ended_ms,
+  SELECT p.id, p.state, j.id, p.to_state, p.reason, p.evidence, p.statement, p.scope, p.operator,
+         p.account, p.uid, p.proposed_ms, p.rows, p.digest, p.rows_left, p.rows_applied, p.ended_ms,
          g.granted, g.operator, g.account, g.uid, g.at_ms, g.words
     FROM proposal AS p JOIN job AS j ON j.number = p.job
                        LEFT JOIN grant AS g ON g.proposal = p.id
@@ -36,15 +36,15 @@ constexpr std::string_view kGiveUpDrafts = R"sql(
 )sql";
 
 constexpr std::string_view kInsert = R"sql(
-  INSERT OR IGNORE INTO proposal (id, state, job, to_state, reason, evidence, scope, operator,
-                                  account, uid, proposed_ms, digest)
-  SELECT :id, 0, number, :to_state, :reason, :evidence, :scope, :operator, :account, :uid, :at_ms,
-         :digest
+  INSERT OR IGNORE INTO proposal (id, state, job, to_state, reason, evidence, statement, scope,
+                                  operator, account, uid, proposed_ms, digest)
+  SELECT :id, 0, number, :to_state, :reason, :evidence, :statement, :scope, :operator, :account,
+         :uid, :at_ms, :digest
     FROM job WHERE id = :job
 )sql";
 constexpr std::string_view kInsertRow = R"sql(
-  INSERT INTO proposal_row (proposal, place, request_id, state, seen, reference)
-  VALUES (:proposal, :place, :request_id, :state, :seen, :reference)
+  INSERT INTO proposal_row (proposal, place, request_id, state, seen, reference, amount_minor)
+  VALUES (:proposal, :place, :request_id, :state, :seen, :reference, :amount_minor)
 )sql";
 constexpr std::string_view kAddToItem = R"sql(
   INSERT INTO proposal_item (proposal, item, rows, amount_minor)
@@ -73,7 +73,7 @@ constexpr std::string_view kInsertGrant = R"sql(
 
 // By the primary key, from the first row that is left.
 constexpr std::string_view kPage = R"sql(
-  SELECT place, request_id, state, seen, reference FROM proposal_row
+  SELECT place, request_id, state, seen, reference, amount_minor FROM proposal_row
    WHERE proposal = :id ORDER BY place LIMIT :max
 )sql";
 constexpr std::string_view kDropPage =
@@ -105,19 +105,20 @@ Proposal read_row(const store::Statement& row) {
   out.to = static_cast<IssuanceState>(row.integer(3));
   out.reason = row.string(4);
   out.evidence = row.string(5);
-  out.scope = row.string(6);
-  out.by = read_authority(row, 7);
-  out.at = row.wall(10);
-  out.rows = row.integer(11);
-  out.digest = row.digest(12);
-  out.rows_left = row.integer(13);
-  out.rows_applied = row.integer(14);
-  if (!row.is_null(15)) out.ended = row.wall(15);
-  if (row.is_null(16)) return out;
-  out.grant = Grant{.granted = row.integer(16) != 0,
-                    .by = read_authority(row, 17),
-                    .at = row.wall(20),
-                    .words = row.string(21)};
+  out.statement = row.string(6);
+  out.scope = row.string(7);
+  out.by = read_authority(row, 8);
+  out.at = row.wall(11);
+  out.rows = row.integer(12);
+  out.digest = row.digest(13);
+  out.rows_left = row.integer(14);
+  out.rows_applied = row.integer(15);
+  if (!row.is_null(16)) out.ended = row.wall(16);
+  if (row.is_null(17)) return out;
+  out.grant = Grant{.granted = row.integer(17) != 0,
+                    .by = read_authority(row, 18),
+                    .at = row.wall(21),
+                    .words = row.string(22)};
   return out;
 }
 
@@ -133,9 +134,12 @@ Result<void> read_items(store::Database& ledger, Proposal& proposal) {
 
 // What stands in the events of the rows: who wanted it, who said yes, and why.
 std::string words_of(const Proposal& proposal) {
+  const std::string id = format_id(ObjectKind::proposal, proposal.id);
+  const std::string& by = proposal.by.operator_name;
   std::string words = proposal.evidence.empty() ? "" : proposal.evidence + ": ";
-  words += proposal.reason + " (" + format_id(ObjectKind::proposal, proposal.id) + " by " +
-           proposal.by.operator_name;
+  words += proposal.statement.empty()
+               ? proposal.reason + " (" + id + " by " + by
+               : "statement " + proposal.statement + ", given by " + by + " (" + id;
   if (proposal.grant && proposal.grant->by.operator_name != proposal.by.operator_name) {
     words += ", confirmed by " + proposal.grant->by.operator_name;
   }
@@ -185,6 +189,7 @@ Result<void> ProposalBook::draft(const Proposal& proposal) {
       .bind(":to_state", static_cast<std::int64_t>(proposal.to))
       .bind(":reason", proposal.reason)
       .bind(":evidence", proposal.evidence)
+      .bind(":statement", proposal.statement)
       .bind(":scope", proposal.scope)
       .bind(":operator", proposal.by.operator_name)
       .bind(":account", proposal.by.account)
@@ -221,6 +226,7 @@ Result<void> ProposalBook::add_rows(ObjectId id, const std::vector<ProposedRow>&
                     .bind(":state", static_cast<std::int64_t>(row.state))
                     .bind(":seen", row.last_event)
                     .bind(":reference", row.reference)
+                    .bind(":amount_minor", row.amount_minor)
                     .run());
     VOUCH_CHECK(database_.prepared(kAddToItem)
                     .bind(":proposal", number(id))
@@ -278,6 +284,8 @@ Result<bool> ProposalBook::apply_row(const Proposal& proposal, std::int64_t job,
                           .from = row.state,
                           .last_event = row.last_event,
                           .to = proposal.to,
+                          .by_statement = !proposal.statement.empty(),
+                          .amount_minor = row.amount_minor,
                           .reference = row.reference,
                           .words = words},
                          now);
@@ -294,7 +302,8 @@ Result<ProposalBook::Page> ProposalBook::read_page(ObjectId id) {
     page.rows.push_back({.request_id = select.string(1),
                          .state = static_cast<IssuanceState>(select.integer(2)),
                          .last_event = select.integer_or_null(3),
-                         .reference = select.string(4)});
+                         .reference = select.string(4),
+                         .amount_minor = select.integer_or_null(5)});
   }
 }
 

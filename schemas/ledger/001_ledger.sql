@@ -195,6 +195,7 @@ CREATE TABLE proposal (
   to_state     INTEGER NOT NULL CHECK (to_state IN (2, 5, 7)),  -- waiting, issued, failed
   reason       TEXT    NOT NULL,
   evidence     TEXT    NOT NULL,            -- of issued rows without a reference of their own
+  statement    TEXT    NOT NULL,            -- the downstream's, that says so; empty: people do
   scope        TEXT    NOT NULL,            -- which rows these are, in words
   operator     TEXT    NOT NULL,
   account      TEXT    NOT NULL,
@@ -224,6 +225,7 @@ CREATE TABLE proposal_row (
   state      INTEGER NOT NULL,
   seen       INTEGER,                       -- the last event of the row
   reference  TEXT    NOT NULL,              -- the downstream's, where people know it
+  amount_minor INTEGER,                     -- as the statement has it
   PRIMARY KEY (proposal, place)
 ) STRICT, WITHOUT ROWID;
 

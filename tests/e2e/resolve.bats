@@ -1,72 +1,12 @@
-# Goal: people settle what no automatic can, exactly the rows they were shown, with the authority
-# that the policy asks for; nobody is forged.  Method: a downstream of contract none that loses
-# answers, and its journal, which knows what was executed; a second account of this machine.
+# Goal: people settle what no automatic can, exactly the rows they were shown.  Method: a downstream
+# of contract none that loses answers, and its journal, which knows what was executed.
 bats_require_minimum_version 1.5.0
 load helpers
 load shop
+load held
 
-# The place is short, since a socket's path must be, and open to a second account.
-setup() {
-  new_place
-  ROOM=$(mktemp -d /tmp/vouch-resolve.XXXXXX)
-  chmod 0755 "$ROOM"
-  export VOUCH_STORE=$ROOM/store
-}
-teardown() {
-  stop_all
-  rm -rf "$ROOM"
-}
-
-# make_none ROWS [POLICY]: a shop whose downstream honours no key and answers no question.
-make_none() {
-  vouchctl -q init --policy "${2:-solo}"
-  vouchctl -q downstream create coupons --kind coupon --contract none --allow-http \
-    --url "$SANDBOX_URL/coupons" --timeout 500ms --limit 5000/s \
-    --outcomes "$REPOSITORY/examples/outcomes-sandbox.json"
-  vouchctl -q client create shop --lane internal
-  vouchctl -q campaign create "$REPOSITORY/tests/bench/campaign.json"
-  make-recipients --rows "$1" >"$PLACE/partner.csv"
-}
-
-# A job with rows that are held: of some the answer was lost, others were never executed.
-held_shop() { # ROWS [POLICY]
-  start_sandbox --keys-max 0
-  make_none "$@"
-  start_vouchd --retry-first 50ms --breaker-open 200ms
-  faults '{"faults":[{"kind":"lost","probability":0.2,"count":6},
-    {"kind":"error","status":502,"probability":0.2,"count":6}]}'
-  submit_shop --accept-uncertain
-  run -9 vouchctl job wait shop-1 --timeout 60s
-  faults '{"faults":[]}'
-  curl -sS --fail "$SANDBOX_URL/coupons/statement.csv" >"$PLACE/statement.csv"
-  vouchctl issuance list --job shop-1 --state held --limit 0 -o json | jq -r '.[].id' \
-    >"$PLACE/held"
-  grep -F -f "$PLACE/held" "$PLACE/statement.csv" | tr -d '\r' >"$PLACE/executed"
-  local column
-  column=$(head -1 "$PLACE/statement.csv" | tr -d '\r' | tr , '\n' | grep -n '^request_id$')
-  cut -d, -f "${column%%:*}" "$PLACE/executed" >"$PLACE/executed.ids"
-  grep -v -F -f "$PLACE/executed.ids" "$PLACE/held" >"$PLACE/lost.ids"
-  (($(wc -l <"$PLACE/executed.ids") >= 2 && $(wc -l <"$PLACE/lost.ids") >= 2))
-}
-reference_of() { # REQUEST-ID: as the downstream's statement has it
-  python3 -c 'import csv, sys
-print(next(r["reference"] for r in csv.DictReader(open(sys.argv[1])) if
-  r["request_id"] == sys.argv[2]))' "$PLACE/statement.csv" "$1"
-}
-held() { ledger 'SELECT count(*) FROM issuance WHERE state = 4'; }
-resolve() { vouchctl issuance resolve "$@"; }
-
-# as ACCOUNT COMMAND...: as another account, in the store's group.
-as() {
-  local uid
-  uid=$(id -u "$1")
-  shift
-  setpriv --reuid "$uid" --regid "$(id -g)" --clear-groups "$@"
-}
-need_accounts() {
-  [[ $(id -u) == 0 ]] || skip "only root can act as another account"
-  as nobody test -x "$VOUCH_BIN/vouchctl" || skip "another account cannot run the programs"
-}
+setup() { new_room; }
+teardown() { leave_room; }
 
 # bats test_tags=short
 @test "resolve: one row with its reference, a set by a file, one failed, the rest called again" {
@@ -153,80 +93,6 @@ need_accounts() {
   assert_equal cancelled "$(vouchctl job show shop-1 -o json | jq -r .state)"
   assert_contains "$(vouchctl issuance show "$(head -1 "$PLACE/executed.ids")" --timeline)" \
     "by hand, mail of Monday"
-}
-
-@test "four-eyes: only a second account, which the kernel names, can say yes" {
-  need_accounts
-  held_shop 60 four-eyes
-  local count id digest
-  count=$(held)
-  vouchctl -q operator create second --account nobody
-  run -0 --separate-stderr resolve --job shop-1 --state held --as issued \
-    --references "$PLACE/statement.csv" --reason "their statement" --yes -o json
-  id=$(json .id)
-  digest=$(json .digest)
-  assert_equal open "$(json .state)"
-  assert_equal "$(wc -l <"$PLACE/executed.ids")" "$(json .rows)"
-  assert_equal "$count" "$(held)"
-  # Not he who proposed it, whatever he calls himself.
-  run -4 resolve --confirm "$id" --yes
-  run -4 env USER=nobody LOGNAME=nobody SUDO_USER=nobody VOUCH_OPERATOR=second \
-    vouchctl issuance resolve --confirm "$id" --yes
-  run -4 as daemon vouchctl issuance resolve --confirm "$id" --yes
-  assert_contains "$output" "no operator"
-  # Nothing that is written into the control store stands for a yes.
-  local control=$VOUCH_STORE/control/control.db
-  sqlite3 "$control" "UPDATE operator SET account = 'x' WHERE name = 'root';
-    UPDATE operator SET account = 'root' WHERE name = 'second';
-    UPDATE control_meta SET value = 'solo' WHERE key = 'policy';
-    INSERT INTO command (nonce, kind, arguments, instance, operator, created_ms, expires_ms)
-      VALUES (1, 'confirm', '{\"id\":\"$id\"}', 'main', 'second', 1, 9e15);"
-  run -4 resolve --confirm "$id" --yes
-  stop vouchd
-  start_vouchd --retry-first 50ms
-  run -4 resolve --confirm "$id" --yes
-  sqlite3 "$control" "UPDATE operator SET account = 'nobody' WHERE name = 'second';
-    UPDATE operator SET account = 'root' WHERE name = 'root';
-    UPDATE control_meta SET value = 'four-eyes' WHERE key = 'policy';"
-  assert_equal "$count" "$(held)"
-  assert_equal 0 "$(ledger 'SELECT count(*) FROM grant')"
-
-  run -6 as nobody vouchctl issuance resolve --confirm "$id" --digest "${digest//[0-9]/0}" --yes
-  run -0 --separate-stderr as nobody vouchctl issuance resolve --list -o json
-  assert_equal "$id" "$(json '.[0].id')"
-  run -0 --separate-stderr as nobody vouchctl issuance resolve --confirm "$id" \
-    --digest "$digest" --yes -o json
-  assert_equal second "$(json .decided_by)"
-  assert_equal "$(wc -l <"$PLACE/executed.ids")" "$(json .applied)"
-  assert_equal "1|second|$(id -u nobody)" \
-    "$(ledger "SELECT granted || '|' || operator || '|' || uid FROM grant")"
-  run -6 as nobody vouchctl issuance resolve --confirm "$id" --yes
-  assert_contains "$(vouchctl issuance show "$(head -1 "$PLACE/executed.ids")" --timeline)" \
-    "confirmed by second"
-  judge
-}
-
-@test "four-eyes: a row that is settled meanwhile is left alone; what is refused stays refused" {
-  need_accounts
-  held_shop 60 four-eyes
-  vouchctl -q operator create second --account nobody
-  local id refused
-  refused=$(resolve --job shop-1 --state held --as failed --reason "a guess" --yes -o json |
-    jq -r .id)
-  run -0 --separate-stderr as nobody vouchctl issuance resolve --refuse "$refused" \
-    --reason "look again" -o json
-  assert_equal refused "$(json .state)"
-  run -6 as nobody vouchctl issuance resolve --confirm "$refused" --yes
-  id=$(resolve --job shop-1 --state held --as failed --reason "not there" --yes -o json |
-    jq -r .id)
-  # Their statement knows some of the rows.
-  run vouchctl reconcile coupons --statement "$PLACE/statement.csv" --margin 0s --resolve
-  assert_equal "$(wc -l <"$PLACE/lost.ids")" "$(held)"
-  run -0 --separate-stderr as nobody vouchctl issuance resolve --confirm "$id" --yes -o json
-  assert_equal "$(wc -l <"$PLACE/lost.ids")" "$(json .applied)"
-  assert_equal "$(wc -l <"$PLACE/executed.ids")" "$(json .left_alone)"
-  assert_equal 0 "$(held)"
-  judge
 }
 
 @test "resolve: vouchd is killed in the middle of a large set, and goes on" {

@@ -52,8 +52,9 @@ struct ProposalWorld : WriterWorld {
             .last_event = row->last_event,
             .reference = std::move(reference)};
   }
-  void draft(S to, std::string evidence = {}) {
+  void draft(S to, std::string evidence = {}, std::string statement = {}) {
     Proposal proposal;
+    proposal.statement = std::move(statement);
     proposal.id = kId;
     proposal.job = kSampleJob;
     proposal.to = to;
@@ -122,6 +123,56 @@ TEST_CASE("proposal: each decision, from doubt and from held") {
     CHECK(world.stored().rows_applied == 1);
     CHECK(world.count(kGrants) == 1);
     CHECK(world.count(kProposedRows) == 0);
+  }
+}
+
+TEST_CASE("proposal: what a statement says goes as the statement would have it, once confirmed") {
+  constexpr std::int64_t kRight = 500;
+  struct Case {
+    const char* name;
+    E step;
+    S to;
+    std::optional<std::int64_t> amount_minor;
+    bool changed;  // another event of the row since
+    S want;
+  };
+  const Case cases[] = {
+      {"held, there", E::hold, S::issued, kRight, false, S::issued},
+      {"in doubt, there", E::lose, S::issued, kRight, false, S::issued},
+      {"there, without amounts", E::hold, S::issued, {}, false, S::issued},
+      {"there, with another amount", E::hold, S::issued, kRight + 1, false, S::held},
+      {"there, repeated since", E::lose, S::issued, kRight, true, S::issued},
+      {"not there, called again", E::hold, S::waiting, {}, false, S::waiting},
+      {"not there, given up", E::lose, S::failed, {}, false, S::failed},
+      {"not there, repeated since", E::lose, S::failed, {}, true, S::in_doubt},
+      {"refused meanwhile", E::decline, S::issued, kRight, true, S::declined},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.name);
+    ProposalWorld world;
+    world.start({9});
+    const Intent intent = world.rows_after({1}, c.step).front();
+    const S before = world.state_of(intent);
+    ProposedRow row = world.seen(intent, c.to == S::issued ? "c-1\nwith a second line" : "");
+    row.amount_minor = c.amount_minor;
+    if (c.changed) row.last_event = *row.last_event - 1;
+    world.draft(c.to, {}, "june.csv");
+    world.write(data::AddProposedRows{kId, {row}});
+    world.write(data::OpenProposal{kId});
+    CHECK(world.stored().statement == "june.csv");
+    world.write(world.decision(kJo, true, true));  // who gave the statement
+    CHECK(world.state_of(intent) == before);
+    CHECK(world.count(kGrants) == 0);
+    world.write(world.decision(kAl, true, true));
+    CHECK(world.state_of(intent) == c.want);
+    CHECK(world.stored().rows_applied == (before == c.want ? 0 : 1));
+    CHECK(world.count(kResolved) == 0);
+    if (before == c.want) continue;
+    const auto history = events_of(world.life->durable, intent);
+    CHECK(history.back().kind == EventKind::statement);
+    CHECK(history.back().reference == row.reference);
+    CHECK(history.back().detail.starts_with("statement june.csv, given by jo (prp_"));
+    CHECK(history.back().detail.ends_with(", confirmed by al)"));
   }
 }
 
