@@ -11,6 +11,7 @@
 #include "cli/session.hpp"
 #include "common/files.hpp"
 #include "common/json.hpp"
+#include "common/store/ledger_copy.hpp"
 #include "common/text.hpp"
 
 namespace vouch::cli {
@@ -99,6 +100,20 @@ Result<BackupFile> copy_database(const std::string& root, const std::string& tar
   return BackupFile{file, size_of(to), std::move(digest)};
 }
 
+// The copy of a ledger does not know what is sent after it was made, and says so.
+Result<BackupFile> copy_ledger(const std::string& root, const std::string& target,
+                               const std::string& file, WallTime now) {
+  VOUCH_TRY(BackupFile copy, copy_database(root, target, file));
+  const std::string path = target + "/" + file;
+  {
+    VOUCH_TRY(store::Database ledger, store::Database::open(path, {.vfs = {}}));
+    VOUCH_CHECK(store::mark_copy(ledger, now));
+  }
+  copy.bytes = size_of(path);
+  VOUCH_TRY(copy.sha256, digest_of(path));
+  return copy;
+}
+
 Result<void> write_manifest(Session& session, store::ControlStore& control,
                             const std::string& target, const std::vector<BackupFile>& files) {
   VOUCH_TRY(const std::string store_id, control.store_id());
@@ -129,7 +144,7 @@ Result<std::vector<BackupFile>> copy_all(Session& session, store::ControlStore& 
     VOUCH_TRY(const store::Transaction held, store::Transaction::begin(control.database()));
     VOUCH_TRY(files.emplace_back(), copy_database(root, target, "control/control.db"));
     for (const std::string& ledger : ledger_files(session.paths())) {
-      VOUCH_TRY(files.emplace_back(), copy_database(root, target, ledger));
+      VOUCH_TRY(files.emplace_back(), copy_ledger(root, target, ledger, session.now()));
     }
     VOUCH_TRY(sealed, sealed_files(control));
   }

@@ -4,7 +4,7 @@
 // is answered in one and unknown in the other; vouchd goes on issuing meanwhile, and its later
 // writes are not in the copy.  Lists and segments of pools never change and are copied afterwards.
 // Everything is made beside the target and renamed to it at the end: a target that is there is
-// complete.
+// complete.  Each copied ledger is marked as a copy, with which vouchd starts only on request.
 //
 // Not in the copy: recipient.key and the pools' key, which belong into a safe of their own, and
 // stop.json.

@@ -67,6 +67,9 @@ Result<int> backup(Session& session, const std::string& target) {
   session.out().note(target + " holds " + format_count(bytes) +
                      " bytes.  recipient.key is not included: keep a copy of " +
                      session.paths().recipient_secret() + " in another safe place");
+  session.out().note(
+      "restored, it does not know what was sent since: vouchd starts with it only by "
+      "--accept-older-ledger");
   VOUCH_TRY(const auto pools, control->pools());
   if (!pools.empty()) {
     session.out().note("nor is the key of the pools, " + session.settings().value("pool-key") +
@@ -88,8 +91,8 @@ void add_store_commands(CommandLine& line) {
                          "vouchctl --store ./vouch-store init --policy solo -o json"}},
            [options](Session& session) { return init(session, *options); })
       .one_of("--policy", options->policy, {"solo", "four-eyes"},
-              "solo: one operator decides alone (the default); four-eyes: `issuance resolve` needs "
-              "a second one, for good")
+              "solo: one operator decides alone (the default); four-eyes: `issuance resolve` and "
+              "`reconcile --resolve` need a second one, for good")
       .changes();
 
   Group store = top.group("store", "The store as a whole");
@@ -105,7 +108,8 @@ void add_store_commands(CommandLine& line) {
       .leaf({.name = "backup",
              .summary = "Copy the store, consistently, while vouchd runs",
              .description = "Control store, ledgers, lists and pools with a manifest of their "
-                            "digests.  The key files are not included.",
+                            "digests.  The key files are not included.  Restored, it starts "
+                            "with vouchd --accept-older-ledger.",
              .examples = {"vouchctl store backup ./vouch-backup",
                           "vouchctl store backup ./vouch-backup --dry-run"}},
             [target](Session& session) { return backup(session, *target); })

@@ -11,6 +11,7 @@
 #include "common/files.hpp"
 #include "common/json.hpp"
 #include "common/log.hpp"
+#include "common/store/ledger_copy.hpp"
 #include "common/text.hpp"
 #include "daemon/admin_address.hpp"
 #include "daemon/data/older_ledger.hpp"
@@ -130,9 +131,12 @@ Result<std::unique_ptr<Daemon>> Daemon::open(const Config& config, const Clock& 
   bool is_older = false;
   VOUCH_TRY(const auto anchor, data::read_anchor(config.anchor_file));
   VOUCH_TRY(const std::int64_t last, reader.last_event());
-  if (auto whole = data::check_anchor(anchor, id, last); !whole) {
-    if (!config.accept_older_ledger) return tl::unexpected<Error>(whole.error());
-    VOUCH_CHECK(go_on_with_older(ledger, control, clock.wall_now(), whole.error()));
+  VOUCH_TRY(const auto copied, store::copied_at(ledger));
+  auto newest_known = data::check_anchor(anchor, id, last);
+  if (newest_known) newest_known = data::check_copy(copied);
+  if (!newest_known) {
+    if (!config.accept_older_ledger) return tl::unexpected<Error>(newest_known.error());
+    VOUCH_CHECK(go_on_with_older(ledger, control, clock.wall_now(), newest_known.error()));
     is_older = true;
   }
   VOUCH_TRY(const auto newest, data::last_event_time(ledger));

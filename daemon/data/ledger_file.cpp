@@ -21,6 +21,10 @@ namespace {
 constexpr std::string_view kGetMeta = "SELECT value FROM ledger_meta WHERE key = :key";
 constexpr std::string_view kSetMeta =
     "INSERT OR IGNORE INTO ledger_meta (key, value) VALUES (:key, :value)";
+constexpr std::string_view kOlderHint =
+    "find the newest ledger; to go on with this one all the same, after reconciling what happened "
+    "since with the downstreams' statements: vouchd --accept-older-ledger";
+
 constexpr std::string_view kReplaceMeta =
     "INSERT OR REPLACE INTO ledger_meta (key, value) VALUES (:key, :value)";
 
@@ -221,9 +225,7 @@ Result<void> write_anchor(const std::string& path, const Anchor& anchor) {
 Result<void> check_anchor(const std::optional<Anchor>& anchor, std::string_view ledger_id,
                           std::int64_t last_event) {
   if (!anchor) return {};
-  const std::string hint =
-      "find the newest ledger; to go on with this one all the same, after reconciling what "
-      "happened since with the downstreams' statements: vouchd --accept-older-ledger";
+  const std::string hint{kOlderHint};
   if (anchor->ledger_id != ledger_id) {
     return fail(Errc::attention,
                 "the ledger is not the one that ran here before (its id differs from the anchor's)",
@@ -235,6 +237,14 @@ Result<void> check_anchor(const std::optional<Anchor>& anchor, std::string_view 
                   std::to_string(anchor->last_event) + " at " + format_time_utc(anchor->at) +
                   ": it is an older copy",
               hint);
+}
+
+Result<void> check_copy(const std::optional<WallTime>& copied) {
+  if (!copied) return {};
+  return fail(Errc::attention,
+              "the ledger is a backup of " + format_time_utc(*copied) +
+                  ": it is an older copy, and does not know what was sent since",
+              std::string{kOlderHint});
 }
 
 Result<void> check_clock(const std::optional<WallTime>& newest_event, WallTime now) {

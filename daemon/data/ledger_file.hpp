@@ -82,6 +82,9 @@ struct Anchor {
 [[nodiscard]] Result<void> check_anchor(const std::optional<Anchor>& anchor,
                                         std::string_view ledger_id, std::int64_t last_event);
 
+// The same for a ledger that `vouchctl store backup` copied, at that time.
+[[nodiscard]] Result<void> check_copy(const std::optional<WallTime>& copied);
+
 // A wall clock behind the ledger's newest event by more than kClockBehindMax was set back: every
 // age and deadline would be wrong.
 inline constexpr Millis kClockBehindMax{5 * 60'000};

@@ -1,5 +1,6 @@
 #include "daemon/data/older_ledger.hpp"
 
+#include "common/store/ledger_copy.hpp"
 #include "common/text.hpp"
 #include "daemon/data/event_log.hpp"
 #include "daemon/data/issuance_ledger.hpp"
@@ -32,6 +33,7 @@ Result<std::int64_t> accept_older_ledger(store::Database& ledger,
   VOUCH_CHECK(events.load());
   VOUCH_CHECK(jobs.load());
   VOUCH_TRY(store::Transaction transaction, store::Transaction::begin(ledger));
+  VOUCH_CHECK(store::unmark_copy(ledger));
   for (const ObjectId id : campaigns) {
     VOUCH_TRY(const std::int64_t campaign, jobs.campaign_number(id));
     VOUCH_CHECK(jobs.restore_campaign(campaign, since));

@@ -25,8 +25,9 @@ namespace vouch::data {
 // has none.
 [[nodiscard]] Result<std::optional<WallTime>> last_event_time(store::Database& ledger);
 
-// Marks `campaigns`, puts open rows in doubt since `since`, and writes an event that says so.  In
-// one transaction.  Returns how many rows are in doubt for it.
+// From now on it is no copy any more.  Marks `campaigns`, puts open rows in doubt since `since`,
+// and writes an event that says so.  In one transaction.  Returns how many rows are in doubt for
+// it.
 [[nodiscard]] Result<std::int64_t> accept_older_ledger(store::Database& ledger,
                                                        const std::vector<ObjectId>& campaigns,
                                                        WallTime since, WallTime now);

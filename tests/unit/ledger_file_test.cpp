@@ -1,4 +1,5 @@
-// Goal: two daemons never run on one ledger, and a look at the lock keeps none from starting.
+// Goal: two daemons never run on one ledger, and a look at the lock keeps none from starting; a
+// ledger that may not know what was sent is not gone on with unasked.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -8,7 +9,10 @@
 
 #include "common/files.hpp"
 #include "common/random.hpp"
+#include "common/store/ledger_copy.hpp"
+#include "common/text.hpp"
 #include "daemon/data/ledger_file.hpp"
+#include "daemon/data/older_ledger.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 using namespace vouch;
@@ -117,4 +121,39 @@ TEST_CASE("instance lock: its place is the file's own, and stays the same") {
   CHECK(place.size() > 36);
   CHECK(data::InstanceLock::take(folder.path().string(), clock)->place() == place);
   CHECK(data::InstanceLock::take(copy.path().string(), clock)->place() != place);
+}
+
+TEST_CASE(
+    "anchor: an older ledger and another one are refused, and the command that goes on named") {
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "anchor.json";
+  CHECK(data::check_anchor(data::read_anchor(path).value(), "a", 0));  // there is none yet
+  REQUIRE(data::write_anchor(path, {.ledger_id = "a", .last_event = 7, .at = from_ms(1'000)}));
+  const auto anchor = data::read_anchor(path).value();
+  CHECK(data::check_anchor(anchor, "a", 7));
+  CHECK(data::check_anchor(anchor, "a", 8));
+  for (const auto& refused :
+       {data::check_anchor(anchor, "a", 6), data::check_anchor(anchor, "b", 9)}) {
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == Errc::attention);
+    CHECK(refused.error().hint.find("vouchd --accept-older-ledger") != std::string::npos);
+  }
+}
+
+TEST_CASE("ledger copy: one out of a backup is refused until it is accepted, and then no more") {
+  const test::TemporaryFolder folder;
+  SystemRandom random;
+  const WallTime now = from_ms(1'700'000'000'000);
+  auto ledger = data::open_ledger(folder / "ledger.db", now, random);
+  REQUIRE(ledger);
+  CHECK(data::check_copy(store::copied_at(*ledger).value()));
+  REQUIRE(store::mark_copy(*ledger, now));
+  REQUIRE(store::copied_at(*ledger).value() == now);
+  const auto refused = data::check_copy(store::copied_at(*ledger).value());
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == Errc::attention);
+  CHECK(refused.error().message.find(format_time_utc(now)) != std::string::npos);
+  CHECK(refused.error().hint.find("vouchd --accept-older-ledger") != std::string::npos);
+  REQUIRE(data::accept_older_ledger(*ledger, {}, now, now));
+  CHECK(data::check_copy(store::copied_at(*ledger).value()));
 }
