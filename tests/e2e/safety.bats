@@ -148,3 +148,31 @@ has_answers() { (($(ledger 'SELECT count(*) FROM event WHERE outcome = 0') > $1)
   run -0 vouchctl job wait shop-1 --timeout 60s
   judge
 }
+
+all_are_out() { [[ "$(ledger 'SELECT count(*) FROM issuance WHERE state = 1')" == 5 ]]; }
+
+@test "fault: calls at which vouchd dies three times are held, and the others go on" {
+  ulimit -c 0
+  start_sandbox
+  TIMEOUT=60s make_contract 5 key
+  start_vouchd --retry-first 50ms
+  faults '{"faults":[{"kind":"lost","probability":1}]}'
+  submit_shop
+  local signal
+  for signal in SEGV KILL ABRT SEGV; do # a kill from outside is no fault
+    wait_until 20 all_are_out
+    assert_equal 0 "$(held)"
+    stop vouchd "$signal" || true
+    start_vouchd --retry-first 50ms
+  done
+  wait_until 20 has_held 5
+  assert_contains "$(vouchctl issuance explain "$(vouchctl issuance list --job shop-1 --state held \
+    --limit 1 -o name)")" "vouchd died of a fault each time that this call was out"
+  faults '{"faults":[]}'
+  make-recipients --rows 100 --seed 9 >"$PLACE/other.csv"
+  vouchctl -q job submit --campaign bench --client shop --file "$PLACE/other.csv" \
+    --submit-key shop-2 --wait --timeout 60s
+  assert_equal "100 5" "$(issued) $(held)"
+  judge --open
+}
+has_held() { (($(held) >= $1)); }
