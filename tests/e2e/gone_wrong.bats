@@ -301,3 +301,30 @@ write_signed() { # AMOUNT_MEMBER
   (($(wc -l <"$PLACE/front.journal") >= 205))
   assert_equal "$(wc -l <"$PLACE/front.journal")" "$(front_calls .signature | sort -u | wc -l)"
 }
+
+says_list_is_away() { curl --silent "$ADMIN_URL/readyz?verbose" | grep -q 'recipients/'; }
+
+@test "changes: the list is lost while rows are in doubt: nothing is sent until it is back" {
+  start_sandbox
+  RATE=200 make_contract 200 key
+  start_vouchd "${hasty[@]}"
+  submit_shop
+  wait_until 20 has_issued 20
+  faults '{"faults":[{"kind":"lost","probability":1}]}'
+  wait_until 20 has_in_doubt 5
+  stop vouchd
+  faults '{}'
+  mkdir "$PLACE/away"
+  mv "$VOUCH_STORE"/recipients/*.db "$PLACE/away"
+  local states
+  states=$(ledger 'SELECT state, count(*) FROM issuance GROUP BY state')
+  # vouchd has it open no more, and cannot make the same bytes again.
+  start_vouchd "${hasty[@]}"
+  wait_until 10 says_list_is_away
+  assert_contains "$(vouchctl doctor --trouble)" "lists"
+  assert_equal "$states" "$(ledger 'SELECT state, count(*) FROM issuance GROUP BY state')"
+  mv "$PLACE"/away/*.db "$VOUCH_STORE/recipients"
+  run -0 vouchctl job wait shop-1 --timeout 60s
+  assert_equal 200 "$(issued)"
+  judge
+}

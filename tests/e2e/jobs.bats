@@ -100,6 +100,24 @@ PY
   assert_equal 2 "$(wc -l <<<"$output")"
 }
 
+@test "job: the same list twice, at once and in another order, gives each recipient one voucher" {
+  make_gifts 100/s
+  run -0 submit first november.csv
+  run -6 submit second november.csv
+  run -0 submit second november.csv --again
+  { head -1 november.csv && tail -n +2 november.csv | shuf; } >shuffled.csv
+  run -0 submit third shuffled.csv --again
+  start_vouchd
+  run -0 wait_for_job first
+  run -0 wait_for_job second
+  run -0 wait_for_job third
+  assert_equal 80 "$(executions)"
+  assert_equal "80 160" \
+    "$(vouchctl job list -o json | jq -r '"\(map(.issued) | add) \(map(.repeats) | add)"')"
+  local key
+  for key in first second third; do assert_equal true "$(field "$key" balanced)"; done
+}
+
 @test "job: other content under the key is refused, and nothing of it is kept" {
   make_gifts
   run -0 submit nov november.csv

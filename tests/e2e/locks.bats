@@ -147,6 +147,20 @@ says_lost() { vouchctl job show shop-1 | grep -q 'is lost since'; }
   wait_until 10 is_metric vouch_coordination_up 1
 }
 
+@test "locks: rubbish in the place of a Redis that held them stops nobody" {
+  replace_by_rubbish() {
+    stop redis KILL || true
+    rm -f "$PLACE/redis.sock"
+    start rubbish python3 "$REPOSITORY/tests/e2e/rubbish.py" "$PLACE/redis.sock"
+  }
+  trouble replace_by_rubbish
+  stop rubbish KILL || true
+  rm "$PLACE/redis.sock"
+  start_redis
+  wait_until 10 is_metric vouch_coordination_up 1
+  finish 1500
+}
+
 no_lock_left() { ! has_lock; }
 nothing_is_out() { [[ "$(ledger 'SELECT count(*) FROM issuance WHERE state = 1')" == 0 ]]; }
 says_rival() { curl --silent "$ADMIN_URL/readyz?verbose" | grep -q 'locked by a rival'; }
