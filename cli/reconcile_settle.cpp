@@ -74,6 +74,7 @@ Json arguments_of(const std::string& statement, const std::vector<PackedRow>& ro
   for (const PackedRow& row : rows) {
     Json& entry = out["rows"].emplace_back(Json{{"id", row.id}, {"executed", row.was_executed}});
     if (row.amount_minor) entry["amount_minor"] = *row.amount_minor;
+    if (!row.was_executed && row.last_event) entry["last_event"] = *row.last_event;
     if (!row.reference.empty()) entry["reference"] = row.reference;
   }
   return out;

@@ -322,8 +322,8 @@ Result<void> Control::carry_out_test(const store::CommandRow& command) {
 }
 
 // Rows that a downstream's statement settles: {"statement":name,"rows":[{"id","executed",
-// "amount_minor","reference"}]}.  Nobody knows whether the statement is the downstream's: where two
-// must agree it comes over the control socket, as a proposal.
+// "amount_minor","reference","last_event"}]}.  Nobody knows whether the statement is the
+// downstream's: where two must agree it comes over the control socket, as a proposal.
 Result<void> Control::carry_out_settle(const store::CommandRow& command) {
   if (policy_ == data::kFourEyes) {
     return fail(Errc::not_permitted,
@@ -348,11 +348,13 @@ Result<void> Control::carry_out_settle(const store::CommandRow& command) {
     VOUCH_TRY(const auto reference, row.optional_text("reference"));
     VOUCH_TRY(const auto amount, row.optional_integer("amount_minor", 0, plan::kAmountMinorMax));
     VOUCH_TRY(const bool executed, row.boolean_or("executed", false));
+    VOUCH_TRY(const auto last_event, row.optional_integer("last_event", 1, INT64_MAX));
     message.rows.push_back({.key = id.key,
                             .round = id.round,
                             .was_executed = executed,
                             .amount_minor = amount,
-                            .reference = reference.value_or("")});
+                            .reference = reference.value_or(""),
+                            .last_event = last_event});
   }
   parts_.writer.push(std::move(message));
   return {};

@@ -104,7 +104,9 @@ Result<bool> IssuanceLedger::settle_by_statement(const Statement& says, WallTime
                                              : IssuanceEvent::resolve_failed;
   const auto to = next_state(row.state, on);
   const bool same_amount = is_amount_of(row, says.amount_minor);
-  if (!to || row.round != says.round || (says.was_executed && !same_amount)) return false;
+  // A statement that lacks the row says nothing of a call that was made since it was compared.
+  const bool holds = says.was_executed ? same_amount : row.last_event == says.last_event;
+  if (!to || row.round != says.round || !holds) return false;
   RowEvent event = event_of(row, EventKind::statement, owned->job_number, *to);
   event.detail = says.words;
   event.reference = says.reference;

@@ -101,12 +101,13 @@ class IssuanceLedger {
 
   // in_doubt or held -> issued, waiting or failed, by what a downstream's statement says; waiting
   // where the job may still send.  False, and nothing changed, when the row is in another state or
-  // round, or has another amount.
+  // round, or has another amount; one that was not executed, when it had another event since.
   struct Statement {
     IssuanceKey key;
     std::uint8_t round = 0;
     bool was_executed = true;
     std::optional<std::int64_t> amount_minor;
+    std::optional<std::int64_t> last_event;
     std::string_view reference;
     std::string_view words;
   };

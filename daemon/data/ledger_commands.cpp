@@ -221,6 +221,7 @@ Result<void> LedgerWriter::apply(SettleByStatement& message) {
                                                             .round = row.round,
                                                             .was_executed = row.was_executed,
                                                             .amount_minor = row.amount_minor,
+                                                            .last_event = row.last_event,
                                                             .reference = row.reference,
                                                             .words = message.words},
                                                            now_));

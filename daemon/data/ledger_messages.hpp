@@ -100,6 +100,7 @@ struct SettleByStatement {
     bool was_executed = true;
     std::optional<std::int64_t> amount_minor;  // as the statement has it; nothing: it does not say
     std::string reference;
+    std::optional<std::int64_t> last_event{};  // of one that was not executed, as it was compared
   };
   CommandName command = {};
   std::string words;  // which statement, given by whom

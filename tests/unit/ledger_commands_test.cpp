@@ -294,10 +294,13 @@ TEST_CASE("ledger_commands: a statement settles what is in doubt or held, and no
     std::int64_t amount_minor;  // 500 is right
     std::uint8_t round;
     S want;
+    bool changed = false;  // another event of the row since it was compared
   };
   const Case cases[] = {
       {"in doubt, executed", E::lose, true, 500, 0, S::issued},
+      {"in doubt, executed, repeated since", E::lose, true, 500, 0, S::issued, true},
       {"in doubt, not executed", E::lose, false, 0, 0, S::waiting},
+      {"in doubt, not executed, repeated since", E::lose, false, 0, 0, S::in_doubt, true},
       {"held, executed", E::hold, true, 500, 0, S::issued},
       {"held, not executed", E::hold, false, 0, 0, S::waiting},
       {"another amount", E::lose, true, 501, 0, S::in_doubt},
@@ -315,13 +318,16 @@ TEST_CASE("ledger_commands: a statement settles what is in doubt or held, and no
     world.write(world.ended(intent, c.step));
     const S before = world.state_of(intent);
     const std::int64_t events = world.count(kEvents);
+    const std::int64_t last = *row_of(world.life->durable, intent)->last_event;
+    const std::int64_t seen = c.changed ? last - 1 : last;
     const data::SettleByStatement message{.command = 7,
                                           .words = "statement june.csv",
                                           .rows = {{.key = intent.key,
                                                     .round = c.round,
                                                     .was_executed = c.executed,
                                                     .amount_minor = c.amount_minor,
-                                                    .reference = "c-17"}}};
+                                                    .reference = "c-17",
+                                                    .last_event = seen}}};
     const auto answers = world.write(message);
     REQUIRE(answers.size() == 1);
     CHECK(world.state_of(intent) == c.want);
@@ -359,8 +365,11 @@ TEST_CASE("ledger_commands: a statement ends an unsettled job, one way or the ot
     world.write(data::SettleByStatement{
         .command = 7,
         .words = "",
-        .rows = {
-            {.key = intent.key, .was_executed = executed, .amount_minor = {}, .reference = {}}}});
+        .rows = {{.key = intent.key,
+                  .was_executed = executed,
+                  .amount_minor = {},
+                  .reference = {},
+                  .last_event = row_of(world.life->durable, intent)->last_event}}});
     // Nobody would send what waits in a job that is over.
     CHECK(world.state_of(intent) == (executed ? S::issued : S::failed));
     CHECK(world.job_state() == JobState::done);
