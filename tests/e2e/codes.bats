@@ -161,3 +161,31 @@ delivered() { [[ "$(wc -l <"$PLACE/journals/codes.csv")" -gt "$1" ]]; }
   wait_until 60 delivered 200
   assert_equal "200 200 200" "$(handed_out)"
 }
+
+@test "codes: what may have gone out since a backup is given to nobody else after it is restored" {
+  submit_codes gifts --rate 100/s
+  start_vouchd
+  wait_until 20 delivered 40
+  vouchctl -q store backup copy
+  wait_until 20 delivered 120
+  stop vouchd
+  local before
+  before=$(handed_out)
+  cp "$VOUCH_STORE/control/recipient.key" copy/control
+  export VOUCH_STORE=$PLACE/copy
+  start_vouchd --accept-older-ledger
+  # Nobody knows which code a row had, or whether it has one.
+  run -9 vouchctl job wait gifts --timeout 60s
+  assert_contains "$(vouchctl issuance explain "$(vouchctl issuance list --job gifts --state held \
+    --limit 1 -o name)")" "which code it had is not known"
+  assert_equal "$before" "$(handed_out)"
+  assert_equal 0 "$(left)"
+  # Codes that were made since are nobody's yet.
+  vouchctl -q pool generate vip --count 300
+  write_campaign more
+  vouchctl -q campaign create more.json
+  submit_codes more
+  run -0 vouchctl job wait more --timeout 60s
+  local all=$((${before%% *} + 300))
+  assert_equal "$all $all $all" "$(handed_out)"
+}

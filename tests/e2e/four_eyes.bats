@@ -10,6 +10,7 @@ setup() { new_room; }
 teardown() { leave_room; }
 
 statement() { vouchctl reconcile coupons --statement "$PLACE/statement.csv" --margin 0s "$@"; }
+fetched() { vouchctl reconcile coupons --fetch --margin 0s "$@"; }
 settled() { ledger 'SELECT count(*) FROM event WHERE kind IN (10, 11)'; }
 # confirmed_by_second COMMAND: as it was printed, typed by the second operator.
 confirmed_by_second() {
@@ -141,20 +142,21 @@ another operator (second) to confirm $(json '.proposals[0].id'): $command"
   judge
 }
 
-@test "four-eyes: what a statement lacks is proposed by itself, and the job balances afterwards" {
+@test "four-eyes: what a fetched statement lacks is proposed too, and the job balances afterwards" {
   need_accounts
   held_shop 60 four-eyes
   vouchctl -q operator create second --account nobody
-  vouchctl -q downstream update coupons --settle-time 1s
+  vouchctl -q downstream update coupons --settle-time 1s \
+    --statement-url "$SANDBOX_URL/coupons/statement"
   local count lost
   count=$(held)
   lost=$(wc -l <"$PLACE/lost.ids")
   covers_all() {
-    assert_equal "$lost" "$(statement --cut-off now -o json |
+    assert_equal "$lost" "$(fetched -o json |
       jq '.classes[] | select(.class == "resolves_negative") | .found')"
   }
   wait_until 20 covers_all
-  run -9 --separate-stderr statement --cut-off now --resolve-negative -o json
+  run -9 --separate-stderr fetched --resolve-negative -o json
   assert_equal "issued $((count - lost)),failed $lost" \
     "$(json '[.proposals[] | "\(.as) \(.rows)"] | join(",")')"
   assert_equal "$count 0" "$(held) $(settled)"
@@ -167,7 +169,7 @@ another operator (second) to confirm $(json '.proposals[0].id'): $command"
   # What was found before the confirmation does not close the job; the next reconciliation does.
   run -6 vouchctl job close shop-1
   assert_contains "$output" "left $count rows in doubt or held"
-  run -0 --separate-stderr statement --cut-off now --resolve-negative -o json
+  run -0 --separate-stderr fetched --resolve-negative -o json
   assert_equal "balanced []" "$(json '"\(.verdict) \(.proposals)"')"
   run -0 vouchctl job close shop-1
   judge
