@@ -18,13 +18,17 @@ readonly hasty=(--retry-first 50ms --query-apart 500ms)
 # back_up_and_lose: a backup while $ROWS rows are drained; the job goes on behind it, and the store
 # is lost with some rows never called.  Sets EXECUTED.
 back_up_and_lose() {
-  start_vouchd "${hasty[@]}"
-  submit_shop --rate 300/s "$@"
+  start_vouchd --retry-first 3s
+  # Some wait at that moment, since they were told to come again, and are executed later.
+  faults '{"faults":[{"kind":"error","status":429,"probability":0.2,"count":20}]}'
+  submit_shop --rate 200/s "$@"
   wait_until 20 has_issued 150
+  (($(waiting) >= 10))
   run -0 vouchctl store backup "$PLACE/copy"
   assert_contains "$output" "recipient.key is not included"
   assert_contains "$output" "vouchd starts with it only by --accept-older-ledger"
   wait_until 20 has_issued 600
+  wait_until 20 none_waits
   stop vouchd
   (($(issued) < ROWS))
   EXECUTED=$(executed)
@@ -32,6 +36,8 @@ back_up_and_lose() {
   cp "$VOUCH_STORE/control/recipient.key" "$PLACE/key"
   rm -rf "$VOUCH_STORE"
 }
+waiting() { ledger 'SELECT count(*) FROM issuance WHERE state = 2'; }
+none_waits() { [[ "$(waiting)" == 0 ]]; }
 executed() { tail -n +2 -q "$PLACE"/journals/coupons.csv | wc -l; }
 
 # restore: into a folder of another name; it is one set, as its manifest says, and stays frozen.
@@ -53,6 +59,7 @@ restore() {
     assert_contains "$output" "vouchd --accept-older-ledger"
   done
   assert_equal "$EXECUTED $before" "$(executed) $(issued)"
+  (($(waiting) >= 10))
 }
 
 # Told once, it goes on, and needs not be told again.
@@ -65,7 +72,7 @@ go_on() {
 
 @test "backup: restored under contract key, what it does not know is repeated to no effect" {
   start_sandbox
-  ROWS=1200
+  ROWS=1500
   make_shop "$ROWS"
   back_up_and_lose
   restore
@@ -77,7 +84,7 @@ go_on() {
 
 @test "backup: restored under contract query, what it does not know is asked about first" {
   start_sandbox --keys-max 0 # whoever calls twice has two vouchers
-  ROWS=1000
+  ROWS=1500
   make_query "$ROWS"
   back_up_and_lose
   restore
@@ -90,7 +97,7 @@ go_on() {
 
 @test "backup: restored under contract none, what it does not know is held for a statement" {
   start_sandbox --keys-max 0
-  ROWS=1000
+  ROWS=1500
   make_contract "$ROWS" none --settle-time 1s
   back_up_and_lose --accept-uncertain
   restore
