@@ -83,6 +83,35 @@ TEST_CASE("redis locks: a lock lives for its life and its grace, and is renewed 
   CHECK(owner.coordination.view().renewed == 1);
 }
 
+// Redis counts from when it was asked, or a little later: whoever counts from the answer goes on
+// calling when the lock is somebody else's.
+TEST_CASE("redis locks: a lock's life is counted from the asking, however late the answer") {
+  RedisServer server;
+  RedisOwner owner{server.address()};
+  owner.exchange_takes = kLife / 5;
+  const LeasePtr lease = claim(owner.coordination, "range:1:2", 1);
+  const Instant asked = owner.clock.now();
+  owner.run();
+  CHECK(owner.clock.now() == asked + kLife / 5);
+  CHECK(lease->state() == Lease::State::held);
+  CHECK(lease->until() < asked + kLife);
+  CHECK(lease->until() > asked + kLife * 98 / 100);
+
+  // It is renewed a third of its life after it was asked for, and counted in the same way.
+  owner.clock.advance(asked + kLife / 3 - owner.clock.now());
+  const Instant renewed = owner.clock.now();
+  owner.run();
+  CHECK(owner.coordination.view().renewed == 1);
+  CHECK(lease->until() < renewed + kLife);
+  CHECK(lease->until() > renewed + kLife * 98 / 100);
+
+  // An answer that is later than the lock's end is worth nothing.
+  owner.exchange_takes = kLife;
+  const LeasePtr late = claim(owner.coordination, "range:1:3", 2);
+  owner.run();
+  CHECK_FALSE(late->covers(owner.clock.now(), Nanos{1}));
+}
+
 TEST_CASE("redis locks: whoever slept through its lock's life has lost it for good") {
   RedisServer server;
   RedisOwner owner{server.address()};
