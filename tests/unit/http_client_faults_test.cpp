@@ -121,6 +121,47 @@ TEST_CASE("http_client: an answer that is not whole is broken, and the call was 
   }
 }
 
+// Goal: a call is never sent a second time by the client itself.  Whoever executes a call and dies
+// without an answer has executed it once; was the connection used before, there is every temptation
+// to take it for one that was dead already.
+TEST_CASE("http_client: a used connection that dies under a call is not replaced by another") {
+  struct Case {
+    std::string name;
+    void (Peer::*dies)();
+    std::string detail;
+  };
+  const Case cases[] = {{"an end", &Peer::finish, "no answer came"},
+                        {"a reset", &Peer::reset, "reset"}};
+  for (const Case& c : cases) {
+    CAPTURE(c.name);
+    std::atomic<int> executed{0};
+    ScriptedServer server{[&](Peer& peer) {
+      while (!peer.request().empty()) {
+        if (++executed > 1) return (peer.*c.dies)();
+        peer.send(reply("hi"));
+      }
+    }};
+    ClientWorld world;
+    int asked = 0;
+    world.client.set_guard([&](std::uint64_t) {
+      ++asked;
+      return std::string{};
+    });
+    CHECK(world.run(world.call(server.url())).status == 200);
+    const HttpEnd end = world.run(world.call(server.url()));
+    CAPTURE(end.detail);
+    CHECK(end.transport == Transport::broken);
+    CHECK(end.sends == 1);
+    CHECK(end.status == 0);
+    CHECK(end.detail.find(c.detail) != std::string::npos);
+    world.settle();
+    CHECK(executed == 2);  // each of the two calls once
+    CHECK(asked == 2);
+    CHECK(server.connections() == 1);
+    CHECK(world.ended.empty());
+  }
+}
+
 // A reset may come before the first byte is with the kernel or after: both are told truly.
 TEST_CASE("http_client: a server that resets each connection is not beset") {
   ScriptedServer server{[](Peer& peer) { peer.reset(); }};
