@@ -88,6 +88,24 @@ TEST_CASE("issuance_ledger: the same list again plans nothing at all") {
   CHECK(world.count(kRows) == 3);
 }
 
+// Goal: a recipient is planned once, also when the campaign would give him something else by now.
+// Method: lists that come again after an edit of weights, which draw other items.
+TEST_CASE("issuance_ledger: who is drawn another item since an edit is a repeat all the same") {
+  World world;
+  world.plan(sample_page({1, 2, 3}));
+  PlanPage edited = sample_page({1, 2, 4}, 2);
+  for (Intent& intent : edited.intents) {
+    intent.key.item = 1;
+    intent.campaign_version = 2;
+  }
+  const auto kept = world.plan(std::move(edited));
+  REQUIRE(kept.size() == 1);
+  CHECK(kept[0].key.recipient == sample_recipient(4));
+  CHECK(kept[0].key.item == 1);
+  CHECK(world.count(kRepeats) == 2);
+  CHECK(world.count(kRows) == 4);
+}
+
 TEST_CASE("issuance_ledger: another occurrence is another issuance") {
   World world;
   world.plan(sample_page({1}));

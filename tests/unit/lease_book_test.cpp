@@ -128,13 +128,36 @@ TEST_CASE("lease_book: a range is kept while rows of it are to be called, and no
   world.coordination.leases[0]->hold_until(Instant::max());
   const std::weak_ptr<Lease> lease = world.coordination.leases[0];
   world.coordination.leases.clear();
+  const auto later = [&](Millis by) {
+    world.clock.advance(by);
+    world.round();
+  };
+  later(Millis{9'000});
   CHECK_FALSE(lease.expired());
-  world.clock.advance(Millis{9'000});
-  world.round();
-  CHECK_FALSE(lease.expired());
-  world.clock.advance(Millis{2'000});
-  world.round();
-  CHECK(lease.expired());  // no row of it is open
+  SUBCASE("no row of it is open") {
+    later(Millis{2'000});
+    CHECK(lease.expired());
+  }
+  SUBCASE("a call is out, then is to be made again, then has its outcome") {
+    data::PlanPage page = world.page({1});
+    page.range = 3;
+    page.intents[0].range = 3;
+    world.write(std::move(page));
+    data::Intent out = world.take_ready().front();
+    later(std::chrono::minutes{10});
+    CHECK_FALSE(lease.expired());
+    world.life->ready.release(owner_of(out), 1);
+    world.write(world.ended(out, IssuanceEvent::defer));
+    later(std::chrono::minutes{10});
+    CHECK_FALSE(lease.expired());
+    out.fresh = false;
+    out.from = IssuanceState::waiting;
+    REQUIRE(world.life->ready.reserve({{owner_of(out), 1}}));
+    world.write(data::SendAgain{{out}});
+    world.write(world.ended(out, IssuanceEvent::confirm));
+    later(std::chrono::minutes{10});
+    CHECK(lease.expired());
+  }
 }
 
 TEST_CASE("lease_book: an issuance's lease goes with its call") {

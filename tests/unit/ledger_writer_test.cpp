@@ -249,6 +249,34 @@ TEST_CASE("ledger_writer: how calls ended is kept aside when the ledger fails, a
   CHECK(world.life->settled == 0);
 }
 
+// Goal: an outcome that was kept aside is about its own call.  A later call of the same row may
+// have been executed when the earlier one was not.
+TEST_CASE("ledger_writer: what was kept aside once says nothing of a later call") {
+  CrashVfs vfs{1};
+  WriterWorld world{vfs.name()};
+  world.submit();
+  Intent row = world.start({1}).front();
+  vfs.fail({.fault = Fault::disk_full, .suffix = "-wal"});
+  world.writer().push(world.ended(row, E::unstart));
+  world.clock.advance(data::kOutcomeDelay);
+  CHECK(world.run() == Instant::max());
+  vfs.heal();
+  vfs.kill();
+  world.restart();
+  REQUIRE(world.life->settled == 1);
+  REQUIRE(world.state_of(row) == S::waiting);
+
+  row.fresh = false;
+  row.from = S::waiting;
+  REQUIRE(world.life->ready.reserve({{owner_of(row), 1}}));
+  world.write(data::SendAgain{{row}});
+  vfs.kill();
+  world.restart();
+  CHECK(world.life->settled == 0);
+  CHECK(world.life->recovered == 1);
+  CHECK(world.state_of(row) == S::in_doubt);
+}
+
 TEST_CASE("ledger_writer: what a failed commit wrote all the same is not settled twice") {
   WriterWorld world;
   world.submit();
