@@ -94,6 +94,19 @@ TEST_CASE("call_form: a request shape says method, URL, headers and body") {
   CHECK(header(call, "Idempotency-Key") == id);
 }
 
+// A connection that was used before may be dead already; where nothing may be called twice, that
+// question must not come up.
+TEST_CASE("call_form: under contract none each call has a connection of its own") {
+  plan::Downstream downstream = sample_downstream();
+  for (const auto contract : {plan::Contract::key, plan::Contract::query, plan::Contract::none}) {
+    CAPTURE(plan::name_of(contract));
+    downstream.contract = contract;
+    data::Intent intent = filled(downstream);
+    const wire::HttpCall call = service::make_call(intent, "");
+    CHECK(call.fresh_connection == (contract == plan::Contract::none));
+  }
+}
+
 TEST_CASE("call_form: attributes are part of the call, and of its digest") {
   const plan::Downstream downstream =
       with(R"("request": {"url": "https://a.example/{attributes.city}/{request_id}",

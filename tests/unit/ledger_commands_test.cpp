@@ -376,6 +376,43 @@ TEST_CASE("ledger_commands: a statement ends an unsettled job, one way or the ot
   }
 }
 
+// Goal: what was proved is what is closed.  A row that was settled between the proof and the
+// command is in no proof.
+TEST_CASE("ledger_commands: a job is closed when it is over, with as many issued as were proved") {
+  WriterWorld world;
+  world.submit();
+  std::int64_t command = 10;
+  const auto close = [&](std::int64_t issued) {
+    return world
+        .write(data::CloseJob{
+            .command = ++command, .id = kSampleJob, .issued = issued, .words = "proved"})
+        .at(0);
+  };
+  data::PlanPage last = world.page({1, 2});
+  last.range_done = true;
+  world.write(std::move(last));
+  const auto out = world.take_ready();
+  world.write(world.ended(out[0], E::confirm));
+  CHECK(close(1).find("the job is not over") != std::string::npos);
+  world.write(world.ended(out[1], E::hold));
+  REQUIRE(world.job_state() == JobState::unsettled);
+  CHECK(close(1).find("the job is not over") != std::string::npos);
+  world.write(data::SettleByStatement{
+      .command = 7,
+      .words = "",
+      .rows = {{.key = out[1].key, .was_executed = true, .amount_minor = {}, .reference = {}}}});
+  REQUIRE(world.job_state() == JobState::done);
+
+  for (const std::int64_t issued : {0, 1, 3}) {
+    CAPTURE(issued);
+    CHECK(close(issued).find("the job has changed since") != std::string::npos);
+    CHECK(world.job_state() == JobState::done);
+  }
+  CHECK(close(2).find("\"ok\":true") != std::string::npos);
+  CHECK(world.job_state() == JobState::closed);
+  CHECK(close(2).find("\"ok\":true") != std::string::npos);
+}
+
 TEST_CASE("ledger_commands: a range's epoch and owner are durable, and change nothing else") {
   WriterWorld world;
   world.submit();

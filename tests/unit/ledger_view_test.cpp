@@ -93,6 +93,23 @@ TEST_CASE("ledger view: a job's totals are the sums of its ranges, and they bala
   CHECK_FALSE(view.job(kJob).value()->balanced());
 }
 
+// Goal: no row is hidden by being in some state.  Method: another number of rows in each.
+TEST_CASE("ledger view: a job's totals have every state") {
+  World world;
+  REQUIRE(world.ledger->exec(R"sql(
+    UPDATE job_range SET planned = 1, sending = 2, waiting = 4, in_doubt = 8, held = 16,
+                         issued = 32, declined = 64, failed = 128, cancelled = 256, expired = 512,
+                         skipped = 1024
+  )sql"));
+  LedgerView view = world.view();
+  for (const JobProgress& job : {*view.job(kJob).value(), view.jobs().value().front()}) {
+    for (std::size_t i = 0; i < job.by_state.size(); ++i) {
+      CAPTURE(name_of(static_cast<IssuanceState>(i)));
+      CHECK(job.by_state[i] == std::int64_t{2} << i);  // of both ranges
+    }
+  }
+}
+
 TEST_CASE("ledger view: pages walk a campaign in key order, whatever the filter leaves") {
   World world;
   for (std::uint8_t n = 0; n < 25; ++n) {

@@ -161,6 +161,27 @@ TEST_CASE("pool ledger: a row keeps its code through repeats, and repeats take n
   world.check_codes();
 }
 
+// Goal: an older copy of the ledger does not know which codes went out since, and hands out none of
+// those that were there.
+TEST_CASE("pool ledger: what is passed over is never handed out") {
+  World world{10};
+  world.submit();
+  REQUIRE(world.start_codes({1, 2}).size() == 2);
+  REQUIRE(data::pass_over_codes(world.life->database, world.pool->id, world.pool->codes()));
+  world.restart();
+  CHECK(world.start_codes({3}).empty());
+  CHECK(world.count(kPausedForPool) == 1);
+
+  world.add_codes(5);
+  world.write(World::change(data::JobAction::resume, 2));
+  const auto after = world.start_codes({3}, 1);
+  REQUIRE(after.size() == 1);
+  CHECK(after.front().ordinal == 10);
+  // Passing over fewer than are out already gives none of them back.
+  REQUIRE(data::pass_over_codes(world.life->database, world.pool->id, 4));
+  CHECK(data::codes_out(world.life->durable, world.pool->id).value() == 11);
+}
+
 TEST_CASE("pool ledger: a single without a code left is refused, and nothing is born") {
   World world{1};
   world.submit();

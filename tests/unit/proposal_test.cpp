@@ -203,6 +203,28 @@ TEST_CASE("proposal: what has changed since is left alone, and counted") {
   CHECK(world.stored().rows_left_alone() == 2);
 }
 
+// Whoever asked about the first call has asked nothing about the second.
+TEST_CASE("proposal: what was called again since is left alone, although it is in doubt again") {
+  ProposalWorld world;
+  world.start({9});
+  std::vector<Intent> rows = world.rows_after({1, 2}, E::lose);
+  world.propose(S::failed, {world.seen(rows[0]), world.seen(rows[1])});
+  Intent again = rows[0];
+  again.fresh = false;
+  again.from = S::in_doubt;
+  again.doubt_since = again.intent_at;
+  REQUIRE(world.life->ready.reserve({{owner_of(again), 1}}));
+  world.write(data::SendAgain{{again}});
+  again = world.take_ready().front();
+  world.write(world.ended(again, E::lose));
+  REQUIRE(world.state_of(again) == S::in_doubt);
+  world.write(world.decision(kAl));
+  CHECK(world.state_of(rows[0]) == S::in_doubt);
+  CHECK(world.state_of(rows[1]) == S::failed);
+  CHECK(world.stored().rows_applied == 1);
+  CHECK(world.stored().rows_left_alone() == 1);
+}
+
 TEST_CASE("proposal: the yes is given once, to this digest, by whom the policy lets") {
   ProposalWorld world;
   world.start({9});

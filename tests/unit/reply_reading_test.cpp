@@ -24,9 +24,10 @@ Downstream envelope() {
       .value();
 }
 
-std::string body(const std::string& code, const std::string& sum) {
-  return R"({"code":)" + code + R"(,"data":{"no":"G-1","id":"id-1","currency":"EUR","sum":)" + sum +
-         "}}";
+std::string body(const std::string& code, const std::string& sum,
+                 const std::string& currency = "EUR") {
+  return R"({"code":)" + code + R"(,"data":{"no":"G-1","id":"id-1","currency":")" + currency +
+         R"(","sum":)" + sum + "}}";
 }
 
 ReplyReading read(const Downstream& downstream, int status, const std::string& text,
@@ -83,10 +84,13 @@ TEST_CASE("reply_reading: an amount in the major unit is the same however many d
       {"12.505", 1250, "EUR", false},   {"1.25e1", 1250, "EUR", false},
       {"-12.50", 1250, "EUR", false},   {"null", 1250, "EUR", false},
       {"\"\"", 1250, "EUR", false},     {"12.50", 1250, "ZZZ", false},
+      {"1250", 1250, "JPY", true},      {"12.50", 1250, "JPY", false},
+      {"1.250", 1250, "KWD", true},     {"12.50", 1250, "KWD", false},
   };
   for (const Case& c : cases) {
     CAPTURE(c.sum);
-    const ReplyReading reading = read(envelope(), 200, body("0", c.sum), c.minor, c.currency);
+    const ReplyReading reading =
+        read(envelope(), 200, body("0", c.sum, c.currency), c.minor, c.currency);
     CHECK((reading.outcome == Outcome::issued) == c.want);
     CHECK((reading.rule == ReplyRule::evidence) == !c.want);
   }
