@@ -49,6 +49,11 @@ class ModelRedis {
     return found->second.value;
   }
 
+  [[nodiscard]] Nanos time_left(const std::string& key) const {
+    const auto found = keys_.find(key);
+    return found == keys_.end() ? Nanos{0} : found->second.until - clock_.now();
+  }
+
   Result<std::vector<wire::RedisReply>> exchange(const std::vector<wire::RedisCommand>& commands) {
     const Mood mood = is_well() ? Mood::well : mood_;
     if (mood == Mood::gone) return fail(Errc::unavailable, "connection refused");

@@ -301,6 +301,106 @@ TEST_CASE("scenario: a job that met a wrong URL goes on under the mended definit
   CHECK(world.job(job).count(kIssued) == 140);
 }
 
+// Goal: what an older copy of the ledger does not know is nowhere taken for not done.  Method: a
+// job in its middle, accepted as an older copy, under the contract that allows no second call.
+TEST_CASE("scenario: of an older ledger nothing is called, planned before or not") {
+  WorldSettings settings;
+  settings.contracts[0].contract = plan::Contract::none;
+  World world{37, settings};
+  const ObjectId job = world.submit({.campaign = kPair, .list = SampleLists::many});
+  REQUIRE(run_until_calls(world, 60));
+  world.accept_older_ledger();
+  const std::int64_t calls = world.coupons.calls();
+  const ObjectId later = world.submit({.campaign = kGift, .list = SampleLists::spring});
+  world.issue(kTraffic, "r1");
+  REQUIRE(run_until_state(world, job, JobState::unsettled));
+  REQUIRE(run_until_state(world, later, JobState::unsettled));
+  world.calm();
+  world.finish();
+  CHECK(world.problem() == "");
+  CHECK(world.coupons.calls() == calls);
+  const AuditedJob end = world.job(job);
+  CHECK(end.count(kIssued) + end.count(IssuanceState::held) == 400);
+  CHECK(end.count(kIssued) <= calls);
+  // Its other item goes to who honours keys: asked to issue once more, he does so at most once.
+  CHECK(world.job(later).count(IssuanceState::held) == 70);
+  CHECK(world.job(later).count(kIssued) == 70);
+}
+
+// Goal: under contract none a crash leaves no more to be held than people can clear up.  Method: a
+// downstream so fast that nothing but that bound keeps rows from being ready; the world counts
+// those that are ready or out after each step.
+TEST_CASE("scenario: under none few rows are ready or out, however fast the downstream") {
+  WorldSettings settings;
+  settings.contracts[0].contract = plan::Contract::none;
+  settings.limit = 10'000;
+  World world{53, settings};
+  world.coupons.latency_min = world.coupons.latency_max = Millis{200};
+  for (int i = 0; i < 3; ++i) world.submit({.campaign = kPair, .list = SampleLists::many});
+  for (int i = 0; i < 40; ++i) world.issue(kTraffic, "r" + std::to_string(i));
+  world.calm();
+  world.finish();
+  CHECK(world.problem() == "");
+  CHECK(world.coupons.calls() == 1'240);
+}
+
+// Goal: what was promised when a call was made holds for that call.  Method: calls that are out
+// under contract none when the power goes, and a definition that says `key` when it is back.
+TEST_CASE("scenario: what was called under none is not repeated under a later key") {
+  WorldSettings settings;
+  settings.contracts[0].contract = plan::Contract::none;
+  World world{47, settings};
+  const ObjectId job = world.submit({.campaign = kPair, .list = SampleLists::many});
+  REQUIRE(run_until_calls(world, 60));
+  REQUIRE(comes_to(world, [&] { return world.life().client.out() > 3; }));
+  world.set_contract(0, plan::Contract::key);
+  world.crash();
+  REQUIRE(world.counts.recovered > 3);
+  REQUIRE(run_until_state(world, job, JobState::unsettled));
+  CHECK(world.job(job).count(IssuanceState::held) == world.counts.recovered);
+  world.calm();
+  world.finish();
+  CHECK(world.problem() == "");
+  CHECK(world.job(job).count(kIssued) == 400 - world.counts.recovered);
+}
+
+TEST_CASE("scenario: after a sleep no call leaves under a lock that may end before it") {
+  WorldSettings settings;
+  settings.redis = true;
+  settings.limit = 40;
+  World world{43, settings};
+  world.submit({.campaign = kPair, .list = SampleLists::many});
+  const Millis life = service::lock_life(settings.engine.lock, settings.timeout);
+  for (Millis nap = life / 3; nap < life; nap += Millis{100}) {
+    world.run_for(Millis{250});
+    world.sleep(nap);
+  }
+  CHECK(world.problem() == "");
+  CHECK(calls_of(world) > 100);
+  CHECK(calls_of(world) < 400);
+  world.calm();
+  world.finish();
+  CHECK(world.problem() == "");
+  CHECK(world.audit().count(kIssued) == 400);
+}
+
+TEST_CASE("scenario: a call that would not be the same as before is held, and not sent") {
+  World world{41, {}};
+  world.coupons.fault(Fate::answer_lost) = 0.5;
+  const ObjectId job = world.submit({.campaign = kPair, .list = SampleLists::many});
+  REQUIRE(comes_to(world, [&] { return world.job(job).count(IssuanceState::in_doubt) > 10; }));
+  const std::int64_t doubtful = world.audit().count(IssuanceState::in_doubt);
+  REQUIRE(
+      world.life().ledger.exec("UPDATE issuance SET call_digest = zeroblob(16) WHERE state = 3"));
+  world.coupons.fault(Fate::answer_lost) = 0;
+  REQUIRE(run_until_state(world, job, JobState::unsettled));
+  CHECK(world.job(job).count(IssuanceState::held) == doubtful);
+  CHECK(world.job(job).count(kIssued) == 400 - doubtful);
+  world.calm();
+  world.finish();
+  CHECK(world.problem() == "");
+}
+
 TEST_CASE("scenario: recipients whom a downstream does not know are held, the others go on") {
   World world{29, {}};
   world.coupons.unknown_share = 0.02;

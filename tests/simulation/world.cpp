@@ -108,7 +108,9 @@ std::string World::may_leave(const wire::HttpCall& call) {
   std::string id = key_of(call);
   if (out_.contains(id) || asked_.contains(id)) wrong("two calls at once for " + id);
   (call.get ? asked_ : out_).insert(id);
-  check_lock(id);
+  const auto& coupon_url = downstreams_[0].versions.at(1)->url;
+  const bool is_coupon = ModelClient::origin_of(call.url) == ModelClient::origin_of(coupon_url);
+  check_lock(id, settings_.contracts[is_coupon ? 0 : 1]);
   return id;
 }
 
@@ -290,6 +292,7 @@ void World::run(Actor actor) {
     case locks:
       due_[locks] = life_->coordination->run_once(clock.now());
       locks_ran_at_ = clock.now();
+      check_locks_of_calls();
       break;
     default:
       run_chaos();
@@ -327,6 +330,7 @@ void World::run_engine() {
                       life_->writer.queued(), life_->ready.depth()};
   };
   const auto before = effects();
+  taken_back_ += life_->client.stopped();  // taken now; their ends are still to be recorded
   const Instant due = life_->engine.run_once(clock.now());
   const auto now = effects();
   // Whatever has left the ready queue and was not started has been taken back.

@@ -51,7 +51,7 @@ struct Chaos {
   int reruns = 0;
   int redis_troubles = 0;      // lost, silent, emptied, errors, rubbish; for a while
   int rivals = 0;              // somebody else has a lock, for a while
-  int sleeps = 0;              // the process stands still for longer than a lock lives
+  int sleeps = 0;              // the process stands still for about as long as a lock lives
   bool setup_outages = false;  // wrong credentials for a while
 
   [[nodiscard]] bool none_left() const {
@@ -116,12 +116,16 @@ class World {
   void issue(std::size_t campaign, const std::string& recipient_id);
   void pause_service(std::size_t which, bool paused);
   void set_limit(std::size_t which, double limit);
-  void set_url(std::size_t which, std::string url);  // a new version of its definition
+  // A new version of its definition.
+  void set_url(std::size_t which, std::string url);
+  void set_contract(std::size_t which, plan::Contract contract);
+  void accept_older_ledger();  // and a restart
 
   // --- what fate does.
   void crash(Survival survival = Survival::by_chance);  // a power cut, and a restart
   void kill();                                          // kill -9, and a restart
   void stop();                                          // SIGTERM, and a restart
+  void sleep(Nanos how_long);  // the process stands still; calls that are out go on
   void mend_store();  // after a failure of the store: the disk is well again, and a restart
   void calm();        // no more chaos; everything that is paused or cancelled half goes on
 
@@ -208,6 +212,7 @@ class World {
   [[nodiscard]] std::shared_ptr<const data::Snapshot> snapshot(
       const std::vector<data::JobRecord>& jobs);
   [[nodiscard]] data::JobNow job_now(std::size_t campaign) const;
+  void redefine(std::size_t which, const std::function<void(plan::Downstream&)>& change);
   [[nodiscard]] const JobSpec* spec_of(ObjectId job) const;
   [[nodiscard]] bool has_open_command(ObjectId job) const;
   std::int64_t add_command(Command command);
@@ -226,8 +231,11 @@ class World {
   void chaos_rival();
   void chaos_sleep();
   void sleep_before_a_call();
-  [[nodiscard]] Nanos longer_than_a_lock();
-  void check_lock(const std::string& request_id);
+  [[nodiscard]] Nanos a_long_sleep();
+  [[nodiscard]] bool locks_can_be_told() const;
+  [[nodiscard]] std::optional<std::string> lock_of(const std::string& request_id);
+  void check_lock(const std::string& request_id, const WorldSettings::Contracted& of);
+  void check_locks_of_calls();
 
   WorldSettings settings_;
   std::vector<std::shared_ptr<const plan::Campaign>> campaigns_;
@@ -242,6 +250,7 @@ class World {
   std::array<Instant, kActors> due_{};
   int idle_rounds_ = 0;  // of the engine, in a row, that were due at once for nothing
   Instant locks_ran_at_{};
+  Instant awake_since_{};
   std::set<std::string> out_;      // request ids of calls that are out
   std::set<std::string> asked_;    // of queries
   std::set<std::string> ended_;    // taken by the engine, not yet known to be recorded

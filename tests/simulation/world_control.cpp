@@ -1,6 +1,7 @@
 // The world's control thread and its operators: definitions, snapshots, commands.
 #include <algorithm>
 
+#include "daemon/data/older_ledger.hpp"
 #include "tests/simulation/world.hpp"
 
 namespace vouch::test {
@@ -158,13 +159,31 @@ void World::set_limit(std::size_t which, double limit) {
                     }});
 }
 
-void World::set_url(std::size_t which, std::string url) {
+void World::redefine(std::size_t which, const std::function<void(plan::Downstream&)>& change) {
   data::DownstreamNow& downstream = downstreams_[which];
   plan::Downstream definition = *downstream.versions.at(downstream.version);
-  definition.url = std::move(url);
+  change(definition);
   downstream.versions[++downstream.version] =
       std::make_shared<const plan::Downstream>(std::move(definition));
   definitions_changed_ = true;
+}
+
+void World::set_url(std::size_t which, std::string url) {
+  redefine(which, [&](plan::Downstream& definition) { definition.url = std::move(url); });
+}
+
+void World::set_contract(std::size_t which, plan::Contract contract) {
+  redefine(which, [&](plan::Downstream& definition) { definition.contract = contract; });
+}
+
+// Whatever may have been done since its last event, this ledger does not know of it.
+void World::accept_older_ledger() {
+  const auto since = data::last_event_time(life_->ledger);
+  VOUCH_ASSERT(since && *since);
+  const auto rows =
+      data::accept_older_ledger(life_->ledger, campaign_ids_, **since, clock.wall_now());
+  if (!rows) return wrong("the ledger is not accepted: " + rows.error().message);
+  kill();
 }
 
 void World::calm() {
@@ -348,6 +367,7 @@ std::shared_ptr<const data::Snapshot> World::snapshot(const std::vector<data::Jo
     now.ranges_planned = record.ranges_planned;
     now.pilot_left = record.pilot_left;
     now.settle_by_repeat = record.settle_by_repeat;
+    now.restored_at = record.restored_at;
     made->jobs.emplace(record.number, std::move(now));
   }
   return made;
