@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "tests/unit/ledger_world.hpp"
+#include "tests/unit/ledger_writer_world.hpp"
 
 using namespace vouch;
 using namespace vouch::test;
@@ -72,4 +73,33 @@ TEST_CASE("older ledger: its campaigns' jobs know since when, also those to come
   const auto made = jobs.create(job, world.now());
   REQUIRE(made);
   CHECK((*made)->restored_at == since);
+}
+
+// It may have been run again since, and have been executed then.
+TEST_CASE("older ledger: what is run again begins in doubt") {
+  WriterWorld world;
+  world.submit();
+  const Intent failed = world.row_in(1, IssuanceEvent::give_up, S::failed);
+  const Intent declined = world.row_in(2, IssuanceEvent::decline, S::declined);
+  world.write(WriterWorld::change(data::JobAction::cancel, 7));
+  REQUIRE(world.job_state() == JobState::cancelled);
+  const WallTime since = world.clock.wall_now();
+  world.clock.advance(std::chrono::hours{1});
+  REQUIRE(data::accept_older_ledger(world.life->database, {kSampleCampaign}, since,
+                                    world.clock.wall_now()));
+  world.restart();
+  data::SubmitJob rerun = WriterWorld::submission(8);
+  rerun.id = 0xa2;
+  rerun.kind = data::JobKind::rerun;
+  rerun.rerun_of = kSampleJob;
+  rerun.rows_accepted = 0;
+  world.write(rerun);
+  world.write(data::GatherRerun{
+      .job_number = 2, .from_job = kSampleJob, .states = {S::declined, S::failed}});
+  for (const Intent& intent : {failed, declined}) {
+    const auto row = row_of(world.life->durable, intent);
+    CHECK(row->job == 2);
+    CHECK(row->state == S::in_doubt);
+    CHECK(row->doubt_ms == to_ms(since));
+  }
 }
