@@ -373,7 +373,7 @@ TEST_CASE("scenario: after a sleep no call leaves under a lock that may end befo
   const Millis life = service::lock_life(settings.engine.lock, settings.timeout);
   for (Millis nap = life / 3; nap < life; nap += Millis{100}) {
     world.run_for(Millis{250});
-    world.sleep(nap);
+    world.stand_still(nap);
   }
   CHECK(world.problem() == "");
   CHECK(calls_of(world) > 100);

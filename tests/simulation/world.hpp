@@ -125,7 +125,7 @@ class World {
   void crash(Survival survival = Survival::by_chance);  // a power cut, and a restart
   void kill();                                          // kill -9, and a restart
   void stop();                                          // SIGTERM, and a restart
-  void sleep(Nanos how_long);  // the process stands still; calls that are out go on
+  void stand_still(Nanos how_long);                     // the process; calls that are out go on
   void mend_store();  // after a failure of the store: the disk is well again, and a restart
   void calm();        // no more chaos; everything that is paused or cancelled half goes on
 

@@ -48,16 +48,16 @@ void World::chaos_rival() {
 
 void World::chaos_sleep() {
   happened("slept");
-  sleep(a_long_sleep());
+  stand_still(a_long_sleep());
 }
 
 void World::sleep_before_a_call() {
   if (!settings_.redis || calm_ || !random.chance(kSleepyCalls)) return;
   happened("slept before a call");
-  sleep(a_long_sleep());
+  stand_still(a_long_sleep());
 }
 
-void World::sleep(Nanos how_long) {
+void World::stand_still(Nanos how_long) {
   let_time_pass(how_long);
   awake_since_ = clock.now();
 }

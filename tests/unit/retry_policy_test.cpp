@@ -191,9 +191,12 @@ TEST_CASE("retry_policy: the last counted attempt gives up; an uncounted one nev
 }
 
 TEST_CASE("retry_policy: with doubt from before nothing is ever given up") {
-  Sample sample{Outcome::not_executed, 429};
-  CHECK(sample.again(7, 0).in_doubt().decide().step == E::lose);
-  CHECK(sample.end.attempts == 7);
+  for (const bool is_well : {true, false}) {
+    Sample sample{Outcome::not_executed, 429};
+    sample.health.breaker_closed = is_well;
+    CHECK(sample.again(7, 0).in_doubt().decide().step == E::lose);
+    CHECK(sample.end.attempts == 7);
+  }
 }
 
 TEST_CASE("retry_policy: a wrong set-up that all rows meet counts against none") {
