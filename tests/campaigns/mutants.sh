@@ -19,7 +19,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 readonly mutants=$PWD/tests/campaigns/mutants seconds_max=${MUTANT_SECONDS_MAX:-900}
+# The copy is built where the original is, so that the compiler cache knows it.
 readonly place=$PWD/build/mutants
+readonly built=$place/source/build/release
 
 usage_error() {
   printf 'error: %s\nhint: see the head of tests/campaigns/mutants.sh\n' "$1" >&2
@@ -78,10 +80,10 @@ PYTHON
 field() { sed -n "s/^$2: //p" "$mutants/$1.mutant"; }
 tests_of() { field "$1" tests | tr ' ' '\n'; }
 
-build() { cmake --build "$place/build" -j 2 --target "$@" >"$place/build.log" 2>&1; }
+build() { cmake --build "$built" -j 2 --target "$@" >"$place/build.log" 2>&1; }
 passes() {
   VOUCH_SIM_SEEDS=${MUTANT_SEEDS:-200} timeout "$seconds_max" \
-    "$place/build/bin/$1" --abort-after=1 >"$place/test.log" 2>&1
+    "$built/bin/$1" --abort-after=1 >"$place/test.log" 2>&1
 }
 
 # verdict_of NAME: the cheapest test comes first, and the others only if it sees nothing.
@@ -102,7 +104,7 @@ mkdir -p "$place/source"
 exec {lock}>"$place/lock"
 flock -n "$lock" || { echo "error: another run is at work in $place" >&2 && exit 1; }
 copy_sources
-cmake -S "$place/source" --preset release -B "$place/build" >/dev/null
+cmake -S "$place/source" --preset release -B "$built" >/dev/null
 mapfile -t all < <(for name in "${names[@]}"; do tests_of "$name"; done | sort -u)
 build "${all[@]}" || { tail -n 40 "$place/build.log" && exit 1; }
 for test in "${all[@]}"; do

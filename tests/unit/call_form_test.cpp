@@ -102,7 +102,7 @@ TEST_CASE("call_form: under contract none each call has a connection of its own"
     CAPTURE(plan::name_of(contract));
     downstream.contract = contract;
     data::Intent intent = filled(downstream);
-    const wire::HttpCall call = service::make_call(intent, "");
+    const wire::HttpCall call = service::make_call({&intent, 1}, "");
     CHECK(call.fresh_connection == (contract == plan::Contract::none));
   }
 }
