@@ -28,15 +28,15 @@ usage_error() {
   exit 2
 }
 
-mapfile -t names < <(find "$mutants" -name '*.mutant' -printf '%f\n' | sed 's/\.mutant$//' | sort)
+mapfile -t known < <(find "$mutants" -name '*.mutant' -printf '%f\n' | sed 's/\.mutant$//' | sort)
 wanted=()
 while (($# > 0)); do
   case "$1" in
-    --list) printf '%s\n' "${names[@]}" && exit 0 ;;
+    --list) printf '%s\n' "${known[@]}" && exit 0 ;;
     --count)
       [[ "${2:-}" =~ ^[1-9][0-9]*$ ]] || usage_error "--count needs a number above zero"
-      for ((i = 0; i < $2 && i < ${#names[@]}; i++)); do
-        wanted+=("${names[i * ${#names[@]} / ($2 < ${#names[@]} ? $2 : ${#names[@]})]}")
+      for ((i = 0; i < $2 && i < ${#known[@]}; i++)); do
+        wanted+=("${known[i * ${#known[@]} / ($2 < ${#known[@]} ? $2 : ${#known[@]})]}")
       done
       shift
       ;;
@@ -48,7 +48,8 @@ while (($# > 0)); do
   esac
   shift
 done
-((${#wanted[@]} == 0)) || names=("${wanted[@]}")
+names=("${wanted[@]}")
+((${#names[@]} > 0)) || names=("${known[@]}")
 
 # What an interrupted run left, and what has changed since.  Only what differs is copied: the
 # build looks at times.
@@ -59,9 +60,10 @@ copy_sources() {
   done < <(git ls-files -z --cached --others --exclude-standard)
 }
 
-# mutate NAME: replaces what the mutant names, each of which must stand there once.
+# mutate NAME [--check]: replaces what the mutant names, each of which must stand there once; with
+# --check only sees whether it does.
 mutate() {
-  python3 - "$mutants/$1.mutant" "$place/source" <<'PYTHON'
+  python3 - "$mutants/$1.mutant" "$place/source" "${2:-}" <<'PYTHON'
 import pathlib, sys
 
 head, *changes = pathlib.Path(sys.argv[1]).read_text(encoding="utf-8").split("--- old\n")
@@ -73,7 +75,8 @@ for change in changes:
     if source.count(old) != 1:
         sys.exit(f"{sys.argv[1]}: what it replaces stands {source.count(old)} times in {name}")
     source = source.replace(old, new)
-path.write_text(source, encoding="utf-8")
+if sys.argv[3] != "--check":
+    path.write_text(source, encoding="utf-8")
 PYTHON
 }
 
@@ -104,6 +107,10 @@ mkdir -p "$place/source"
 exec {lock}>"$place/lock"
 flock -n "$lock" || { echo "error: another run is at work in $place" >&2 && exit 1; }
 copy_sources
+# A change that takes a mutant's place away is told at once, whichever are tried.
+stale=0
+for name in "${known[@]}"; do mutate "$name" --check || stale=1; done
+((stale == 0)) || exit 1
 cmake -S "$place/source" --preset release -B "$built" >/dev/null
 mapfile -t all < <(for name in "${names[@]}"; do tests_of "$name"; done | sort -u)
 build "${all[@]}" || { tail -n 40 "$place/build.log" && exit 1; }
