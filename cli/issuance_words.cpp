@@ -296,6 +296,11 @@ std::string words_of(const store::EventRow& event) {
     case EventKind::resolved:
       return "settled by people: " + event.detail +
              (event.reference.empty() ? "" : ", reference " + event.reference);
+    case EventKind::exported:
+      if (event.to_state == static_cast<int>(IssuanceState::issued)) {
+        return "its code was exported, reference " + event.reference;
+      }
+      return "an export that took it is not confirmed" + detail;
     case EventKind::asked:
       return "asked: " + attempt_words(event);
     case EventKind::job:

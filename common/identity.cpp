@@ -47,6 +47,8 @@ std::string_view prefix_of(ObjectKind kind) {
       return "pol_";
     case ObjectKind::proposal:
       return "prp_";
+    case ObjectKind::code_export:
+      return "exp_";
   }
   return "";
 }

@@ -35,6 +35,7 @@ enum class ObjectKind : std::uint8_t {
   operator_account,
   pool,
   proposal,
+  code_export,
 };
 
 [[nodiscard]] ObjectId new_object_id(Random& random);

@@ -188,13 +188,14 @@ enum class EventKind : std::uint8_t {
   asked = 9,        // the end of a query about a call that is in doubt
   statement = 10,   // settled by the downstream's own statement
   resolved = 11,    // settled by people
+  exported = 12,    // its code stands in a file: pool segment, ordinal and export id
   job = 20,         // a job changed its state; detail says how
   downstream = 21,  // breaker, test call, setup; detail says what
   daemon = 22,      // started, stopped
 };
 inline constexpr std::array<std::string_view, 23> kEventKindNames = {
     "",      "attempt", "recovered", "unstarted", "cancelled", "expired",    "held",  "gave_up",
-    "rerun", "asked",   "statement", "resolved",  "",          "",           "",      "",
+    "rerun", "asked",   "statement", "resolved",  "exported",  "",           "",      "",
     "",      "",        "",          "",          "job",       "downstream", "daemon"};
 [[nodiscard]] constexpr std::string_view name_of(EventKind kind) {
   return kEventKindNames[static_cast<std::size_t>(kind)];

@@ -47,10 +47,11 @@ struct Intent {
   std::optional<std::int64_t> ordinal;         // of its code in the pool, once it has one
   std::string code;                            // a secret: into the call, and nowhere else
 
-  bool fresh = false;   // a row to insert; else one to take from `from`
-  bool single = false;  // before bulk
-  bool probe = false;   // sent although its job is paused for setup
-  bool asks = false;    // a query about a call that is in doubt; it stays in doubt meanwhile
+  bool by_export = false;  // nobody is called: the row waits for an export, which gives it a code
+  bool fresh = false;      // a row to insert; else one to take from `from`
+  bool single = false;     // before bulk
+  bool probe = false;      // sent although its job is paused for setup
+  bool asks = false;       // a query about a call that is in doubt; it stays in doubt meanwhile
   IssuanceState from = IssuanceState::planned;
   // When the row became `sending`; of a row in doubt, when its latest call began at the latest.
   WallTime intent_at;

@@ -1,5 +1,6 @@
 // IssuanceLedger's part for what people, statements and deadlines change: declared in
 // issuance_ledger.hpp.
+#include "common/export_mark.hpp"
 #include "daemon/data/issuance_ledger.hpp"
 #include "daemon/data/issuance_rows.hpp"
 
@@ -8,7 +9,7 @@ namespace {
 
 constexpr std::string_view kOneRow = R"sql(
   SELECT campaign, recipient_key, occurrence, item, state, round, range, amount_minor, last_event,
-         job
+         job, downstream_version
     FROM issuance
    WHERE campaign = (SELECT number FROM campaign WHERE id = ?1)
      AND recipient_key = ?2 AND occurrence = ?3 AND item = ?4
@@ -23,11 +24,11 @@ constexpr std::string_view kResolve = R"sql(
    WHERE campaign = ?4 AND recipient_key = ?5 AND occurrence = ?6 AND item = ?7 AND state = ?8
 )sql";
 
-// By the index issuance_due.
+// By the index issuance_due; what an export has taken stands behind the others.
 constexpr std::string_view kOpenRows = R"sql(
   SELECT campaign, recipient_key, occurrence, item, state, round, range, amount_minor, last_event
     FROM issuance
-   WHERE job = :job AND next_at_ms IS NOT NULL AND state IN (0, 2)
+   WHERE job = :job AND next_at_ms < 253402300001000 AND state IN (0, 2)
    LIMIT :rows_max
 )sql";
 
@@ -40,9 +41,10 @@ constexpr std::string_view kUnissued = R"sql(
 )sql";
 
 constexpr std::string_view kRerunRow = R"sql(
-  UPDATE issuance SET state = ?9, round = ?1, job = ?2, last_event = ?3, next_at_ms = ?4,
+  UPDATE issuance SET state = ?9, round = ?1, job = ?2, last_event = ?3, next_at_ms = ?11,
                       intent_ms = ?4, asked = 0, missing_ms = NULL, known = 0,
-                      attempts = 0, strikes = 0, doubt_ms = ?10
+                      attempts = 0, strikes = 0, doubt_ms = ?10,
+                      downstream_version = iif(?12, 0, downstream_version)
    WHERE campaign = ?5 AND recipient_key = ?6 AND occurrence = ?7 AND item = ?8
 )sql";
 
@@ -56,6 +58,7 @@ bool is_amount_of(const IssuanceRow& row, const std::optional<std::int64_t>& amo
 struct IssuanceLedger::Owned {
   IssuanceRow row;
   std::int64_t job_number = 0;
+  bool by_export = false;
 };
 
 Result<std::optional<IssuanceLedger::Owned>> IssuanceLedger::one_row(const IssuanceKey& key) {
@@ -63,7 +66,9 @@ Result<std::optional<IssuanceLedger::Owned>> IssuanceLedger::one_row(const Issua
   bind_key(select, 1, static_cast<std::int64_t>(key.campaign), key);
   VOUCH_TRY(const bool found, select.step());
   if (!found) return std::optional<Owned>{};
-  Owned owned{.row = read_row(select), .job_number = select.integer(9)};
+  Owned owned{.row = read_row(select),
+              .job_number = select.integer(9),
+              .by_export = select.integer(10) == 0};
   select.reset();
   return std::optional{std::move(owned)};
 }
@@ -81,7 +86,10 @@ Result<void> IssuanceLedger::settle_outside(const Owned& owned, RowEvent event, 
   VOUCH_TRY(const std::int64_t seq, events_.append(event, now));
   store::Statement& update = database_.prepared(kResolve);
   update.bind(1, seq).bind(2, static_cast<std::int64_t>(to));
-  bind_time(update, 3, to == IssuanceState::waiting ? std::optional{now} : std::nullopt);
+  std::optional<std::int64_t> next_at;
+  if (to == IssuanceState::waiting) next_at = to_ms(now);
+  if (owned.by_export) next_at = export_mark_of(to, row.key.item);
+  bind_or_null(update, 3, next_at);
   bind_key(update, 4, row.campaign, row.key);
   update.bind(8, static_cast<std::int64_t>(row.state));
   VOUCH_CHECK(update.run());
@@ -95,7 +103,8 @@ Result<void> IssuanceLedger::settle_outside(const Owned& owned, RowEvent event, 
 
 Result<bool> IssuanceLedger::settle_by_statement(const Statement& says, WallTime now) {
   VOUCH_TRY(const auto owned, one_row(says.key));
-  if (!owned) return false;
+  // An exported code is nobody's call, and in nobody's statement.
+  if (!owned || owned->by_export) return false;
   const IssuanceRow& row = owned->row;
   const JobRecord* job = jobs_.find(owned->job_number);
   const bool goes_on = job != nullptr && job->state != JobState::unsettled;
@@ -116,7 +125,7 @@ Result<bool> IssuanceLedger::settle_by_statement(const Statement& says, WallTime
 
 Result<bool> IssuanceLedger::resolve(const Resolution& says, WallTime now) {
   VOUCH_TRY(const auto owned, one_row(says.key));
-  if (!owned) return false;
+  if (!owned || (says.by_statement && owned->by_export)) return false;
   const IssuanceRow& row = owned->row;
   // That a statement has the row stays true, whatever was asked or repeated since; that it lacks
   // the row says nothing of a later call.
@@ -151,12 +160,17 @@ Result<int> IssuanceLedger::end_open_rows(std::int64_t job, IssuanceState to, in
     VOUCH_CHECK(end_row(database_, to, seq, row.campaign, row.key));
     jobs_.move(job, row.range, row.state, to, row.amount_minor);
   }
-  return static_cast<int>(rows.size());
+  const int ended = static_cast<int>(rows.size());
+  if (to != IssuanceState::cancelled || ended == rows_max) return ended;
+  VOUCH_TRY(const int doubted,
+            doubt_taken(job, rows_max - ended, "the job was cancelled before it was", now));
+  return ended + doubted;
 }
 
-Result<int> IssuanceLedger::rerun(std::int64_t to_job, std::int64_t from_job, IssuanceState state,
-                                  int rows_max, std::optional<WallTime> doubt_since, WallTime now) {
+Result<int> IssuanceLedger::rerun(const Rerun& between, IssuanceState state, int rows_max,
+                                  WallTime now) {
   VOUCH_ASSERT(is_final(state) && state != IssuanceState::issued);
+  const auto& [to_job, from_job, exports, doubt_since] = between;
   store::Statement& select = database_.prepared(kUnissued);
   select.bind(":job", from_job).bind(":state", static_cast<std::int64_t>(state));
   select.bind(":rows_max", std::int64_t{rows_max});
@@ -173,6 +187,9 @@ Result<int> IssuanceLedger::rerun(std::int64_t to_job, std::int64_t from_job, Is
     bind_key(update, 5, row.campaign, row.key);
     update.bind(9, static_cast<std::int64_t>(to));
     bind_time(update, 10, doubt_since);
+    const bool by_export = ((exports >> row.key.item) & 1) != 0;
+    bind_or_null(update, 11, by_export ? export_mark_of(to, row.key.item) : to_ms(now));
+    update.bind(12, std::int64_t{by_export ? 1 : 0});
     VOUCH_CHECK(update.run());
     jobs_.move_away(from_job, row.range, state);
     jobs_.move(to_job, row.range, std::nullopt, to, row.amount_minor);

@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "common/export_mark.hpp"
 #include "daemon/data/issuance_rows.hpp"
 
 namespace vouch::data {
@@ -112,6 +113,8 @@ Result<bool> IssuanceLedger::recipient_is_new(const Intent& intent) {
 }
 
 Result<void> IssuanceLedger::insert(const Intent& intent, IssuanceState state, WallTime now) {
+  // Nobody is called about it: it waits until people export its code.
+  if (intent.by_export && state == IssuanceState::sending) state = IssuanceState::planned;
   store::Statement& row = database_.prepared(kInsert);
   bind_key(row, 1, intent.campaign_number, intent.key);
   row.bind(5, static_cast<std::int64_t>(state)).bind(6, std::int64_t{intent.round});
@@ -123,6 +126,7 @@ Result<void> IssuanceLedger::insert(const Intent& intent, IssuanceState state, W
   std::optional<std::int64_t> next_at;
   if (intent.single) next_at = kInFlightMs;
   if (state == IssuanceState::in_doubt) next_at = to_ms(now);
+  if (intent.by_export) next_at = export_mark_of(state, intent.key.item);
   bind_or_null(row, 14, next_at);
   bind_time(row, 15, intent.doubt_since);
   bind_or_null(row, 16, intent.ordinal);
@@ -207,6 +211,7 @@ Result<void> IssuanceLedger::plan(PlanPage& page, WallTime now) {
     }
   }
   if (!all_new) page.intents = std::move(kept);
+  std::erase_if(page.intents, [](const Intent& intent) { return intent.by_export; });
   jobs_.add_planned(page.job_number, page.range,
                     {.rows = page.rows,
                      .repeats = repeats,

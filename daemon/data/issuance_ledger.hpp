@@ -137,15 +137,51 @@ class IssuanceLedger {
   };
   [[nodiscard]] Result<std::optional<Found>> find(const IssuanceKey& key, std::int64_t job_number);
 
-  // planned and waiting -> cancelled or expired, at most `rows_max`.  Returns how many.
+  // planned and waiting -> cancelled or expired, at most `rows_max`; and, of a job that was
+  // cancelled, what an export has taken and not confirmed -> in_doubt.  Returns how many.
   [[nodiscard]] Result<int> end_open_rows(std::int64_t job, IssuanceState to, int rows_max,
                                           WallTime now);
 
   // Moves final issuances of `from_job` in `state` to the job `to_job` as planned, at most
   // `rows_max`; a declined one starts its next round.  Returns how many.
-  // With `doubt_since` as in_doubt.
-  [[nodiscard]] Result<int> rerun(std::int64_t to_job, std::int64_t from_job, IssuanceState state,
-                                  int rows_max, std::optional<WallTime> doubt_since, WallTime now);
+  // With `doubt_since` as in_doubt.  Those of `exports`, one bit an item, wait for an export.
+  struct Rerun {
+    std::int64_t to_job = 0;
+    std::int64_t from_job = 0;
+    std::uint32_t exports = 0;
+    std::optional<WallTime> doubt_since{};
+  };
+  [[nodiscard]] Result<int> rerun(const Rerun& between, IssuanceState state, int rows_max,
+                                  WallTime now);
+
+  // planned or waiting -> sending, at most `rows_max` of the job's rows that wait for an export,
+  // of these items (one bit each): each with its own code of the pool, from then on for ever.
+  struct ExportPage {
+    std::int64_t job_number = 0;
+    std::uint32_t items = 0;
+    const store::PoolRow& pool;
+    int rows_max = 0;
+  };
+  struct TakenForExport {
+    int rows = 0;
+    bool is_short = false;  // the pool has no code left for the next row
+  };
+  [[nodiscard]] Result<TakenForExport> take_for_export(const ExportPage& page, WallTime now);
+
+  // sending or in_doubt -> issued: a file has these codes of the pool, `codes` of them from `first`
+  // on.  Rows that are somewhere else meanwhile stay there, with an event.  Returns how many are
+  // issued now by an export, this one or another.
+  struct ExportedCodes {
+    const store::PoolRow& pool;
+    std::int64_t first = 0;
+    std::int64_t codes = 0;
+    std::string_view export_id;
+  };
+  [[nodiscard]] Result<int> confirm_export(const ExportedCodes& exported, WallTime now);
+
+  // sending -> in_doubt: what an export has taken and not confirmed, at most `rows_max`.
+  [[nodiscard]] Result<int> doubt_taken(std::int64_t job, int rows_max, std::string_view words,
+                                        WallTime now);
 
   // The ledger is an older copy: what was planned or waiting in it may have been executed since.
   // Returns how many rows are in doubt for it.

@@ -8,6 +8,8 @@
 namespace vouch::data {
 namespace {
 
+constexpr int kRecoverPage = 1000;
+
 // Recovery.  Resent rows are found by the index issuance_due, fresh ones by their range: a range
 // whose fresh rows have all been settled once is not looked at.
 constexpr std::string_view kResentSending = R"sql(
@@ -39,11 +41,12 @@ constexpr std::string_view kRecoverRow = R"sql(
    WHERE campaign = ?3 AND recipient_key = ?4 AND occurrence = ?5 AND item = ?6 AND state = 1
 )sql";
 
-// What a ledger that is an older copy held for certain, it holds for certain no more.
+// What a ledger that is an older copy held for certain, it holds for certain no more.  What waited
+// for an export may have been exported: from the mark `waits` to the mark `in_doubt`.
 constexpr std::string_view kDoubtOpenRows = R"sql(
-  UPDATE issuance SET state = 3, doubt_ms = ifnull(doubt_ms, :since_ms), next_at_ms = :now_ms,
-                      intent_ms = :now_ms
-   WHERE job = :job AND next_at_ms IS NOT NULL AND state IN (0, 2)
+  UPDATE issuance SET state = 3, doubt_ms = ifnull(doubt_ms, :since_ms), intent_ms = :now_ms,
+                      next_at_ms = iif(next_at_ms >= 253402300000000, next_at_ms + 2000, :now_ms)
+   WHERE job = :job AND next_at_ms < 253402300001000 AND state IN (0, 2)
 )sql";
 
 constexpr std::string_view kDoubtInRanges = R"sql(
@@ -73,6 +76,11 @@ Result<int> IssuanceLedger::recover(std::int64_t job, bool after_fault, WallTime
     count += fresh;
   }
   VOUCH_TRY(const int resent, recover_rows(job, std::nullopt, after_fault, now));
+  while (true) {
+    VOUCH_TRY(const int taken, doubt_taken(job, kRecoverPage, "vouchd stopped before it was", now));
+    count += taken;
+    if (taken < kRecoverPage) break;
+  }
   VOUCH_CHECK(database_.prepared(kAskAgain).bind(":now_ms", now).bind(":job", job).run());
   return count + resent;
 }

@@ -148,8 +148,11 @@ Result<void> LedgerWriter::apply(GatherRerun& message) {
   VOUCH_ASSERT(source.has_value());
   int gathered = 0;
   for (const IssuanceState state : message.states) {
-    VOUCH_TRY(const int rows, ledger_.rerun(job->number, source->number, state,
-                                            kEndRowsPage - gathered, job->restored_at, now_));
+    VOUCH_TRY(const int rows, ledger_.rerun({.to_job = job->number,
+                                             .from_job = source->number,
+                                             .exports = message.exports,
+                                             .doubt_since = job->restored_at},
+                                            state, kEndRowsPage - gathered, now_));
     gathered += rows;
     if (gathered == kEndRowsPage) break;
   }
@@ -182,7 +185,7 @@ Result<void> LedgerWriter::apply(IssueSingle& message) {
     const ReadyOwner before = owner_of(intent);
     intent.campaign_number = campaign;
     intent.job_number = job->number;
-    ready_.hand_over(before, owner_of(intent), 1);
+    if (!intent.by_export) ready_.hand_over(before, owner_of(intent), 1);
     ids.push_back("\"" + intent.request_id + "\"");
   }
   VOUCH_TRY(const bool existed, ledger_.is_planned(message.intents.front()));
@@ -201,7 +204,9 @@ Result<void> LedgerWriter::apply(IssueSingle& message) {
     job->changed = true;
   }
   if (is_new && !job->restored_at) {
-    for (Intent& intent : message.intents) started_.push_back(std::move(intent));
+    for (Intent& intent : message.intents) {
+      if (!intent.by_export) started_.push_back(std::move(intent));
+    }
   } else {
     drop(message.intents);
   }
@@ -290,6 +295,44 @@ Result<void> LedgerWriter::apply(Note& message) {
   VOUCH_TRY(const auto seq, events_.append(message.kind, 0, message.words, now_));
   static_cast<void>(seq);
   return answer(message.command, message.answer.empty() ? R"({"ok":true})" : message.answer);
+}
+
+Result<void> LedgerWriter::apply(TakeForExport& message) {
+  const JobRecord* job = jobs_.find(message.job_number);
+  if (job == nullptr || job->state != JobState::running) {
+    const std::string_view state = job == nullptr ? "over" : name_of(job->state);
+    message.done->refusal = Error{Errc::conflict, "the job is " + std::string{state}, ""};
+    return {};
+  }
+  VOUCH_TRY(const auto taken, ledger_.take_for_export({.job_number = job->number,
+                                                       .items = message.items,
+                                                       .pool = *message.pool,
+                                                       .rows_max = kExportRowsPage},
+                                                      now_));
+  message.done->rows = taken.rows;
+  if (taken.is_short) {
+    message.done->refusal =
+        Error{Errc::attention, "the pool " + message.pool->name + " has no code left",
+              "add codes, then export again: what has its code keeps it"};
+  }
+  rows_since_checkpoint_ += 2 * taken.rows;
+  if (taken.rows == 0) return {};
+  const std::string words = message.words + " takes " + format_count(taken.rows) +
+                            " codes of the pool " + message.pool->name;
+  return events_.append(EventKind::job, job->number, words, now_).map([](std::int64_t) {});
+}
+
+Result<void> LedgerWriter::apply(ConfirmExport& message) {
+  for (const ConfirmExport::Run& run : message.runs) {
+    VOUCH_TRY(const int rows, ledger_.confirm_export({.pool = *message.pool,
+                                                      .first = run.first,
+                                                      .codes = run.codes,
+                                                      .export_id = message.export_id},
+                                                     now_));
+    message.done->rows += rows;
+    rows_since_checkpoint_ += 2 * rows;
+  }
+  return {};
 }
 
 Result<void> LedgerWriter::apply(DraftProposal& message) {

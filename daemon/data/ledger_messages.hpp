@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -54,6 +55,7 @@ struct GatherRerun {
   std::int64_t job_number = 0;
   ObjectId from_job = 0;
   std::vector<IssuanceState> states;
+  std::uint32_t exports = 0;  // items that are delivered by export; one bit each
 };
 
 // From the control thread: a job enters the ledger.
@@ -157,11 +159,36 @@ struct ProposalPage {
   ObjectId id = 0;
 };
 
+// From the control socket: the steps of an export.  What became of one is written into `done`
+// before its ticket is committed, for the thread that waits for that.
+struct ExportStep {
+  std::int64_t rows = 0;         // taken, or confirmed
+  std::optional<Error> refusal;  // nothing, or nothing more, was done
+};
+struct TakeForExport {
+  std::int64_t job_number = 0;
+  std::uint32_t items = 0;  // one bit each
+  std::shared_ptr<const store::PoolRow> pool;
+  std::string words;  // of the history: who exports, and which export it is
+  std::shared_ptr<ExportStep> done;
+};
+struct ConfirmExport {
+  struct Run {
+    std::int64_t first = 0;
+    std::int64_t codes = 0;
+  };
+  std::shared_ptr<const store::PoolRow> pool;
+  std::string export_id;
+  std::vector<Run> runs;  // of ordinals, those that the file has
+  std::shared_ptr<ExportStep> done;
+};
+inline constexpr int kExportRowsPage = 1000;
+
 using LedgerMessage =
     std::variant<PlanPage, ClaimRange, SendAgain, HoldRow, AttemptsEnded, EndOpenRows, GatherRerun,
                  SubmitJob, ChangeJob, IssueSingle, SettleByStatement, CloseJob, DownstreamChange,
                  CoordinationTurned, Note, DraftProposal, AddProposedRows, OpenProposal,
-                 DecideProposal, ProposalPage>;
+                 DecideProposal, ProposalPage, TakeForExport, ConfirmExport>;
 
 // A command's answer, durable with its effect; the control thread passes it on.
 struct CommandAnswer {

@@ -19,7 +19,8 @@ constexpr std::string_view kHasJob = "SELECT 1 FROM job WHERE id = :id";
 constexpr std::string_view kRanges =
     "SELECT range, planned_to, planned_all FROM job_range WHERE job = :job";
 constexpr std::string_view kRangeIsOpen = R"sql(
-  SELECT planned + sending + waiting > 0 FROM job_range WHERE job = :job AND range = :range
+  SELECT iif(:called, planned, 0) + sending + waiting > 0 FROM job_range
+   WHERE job = :job AND range = :range
 )sql";
 // By the index issuance_due, which holds the item too.
 constexpr std::string_view kDue = R"sql(
@@ -55,12 +56,21 @@ constexpr std::string_view kDueSetupLast = R"sql(
    ORDER BY ifnull(e.outcome IN (4, 5), 0), i.next_at_ms
    LIMIT :rows_max
 )sql";
+// What waits for an export (common/export_mark.hpp) is never due.
 constexpr std::string_view kNextDue = R"sql(
-  SELECT min(next_at_ms) FROM issuance WHERE job = :job AND next_at_ms IS NOT NULL
+  SELECT min(next_at_ms) FROM (
+    SELECT min(next_at_ms) AS next_at_ms FROM issuance
+     WHERE job = :job AND next_at_ms < 253402300000000
+    UNION ALL
+    SELECT min(next_at_ms) FROM issuance WHERE job = :job AND next_at_ms >= 253402300003000)
 )sql";
 constexpr std::string_view kHasStartable = R"sql(
   SELECT 1 FROM issuance
-   WHERE job = :job AND next_at_ms IS NOT NULL AND state IN (0, 2) LIMIT 1
+   WHERE job = :job AND next_at_ms < 253402300001000 AND state IN (0, 2) LIMIT 1
+)sql";
+constexpr std::string_view kHasTaken = R"sql(
+  SELECT 1 FROM issuance
+   WHERE job = :job AND next_at_ms >= 253402300001000 AND next_at_ms < 253402300002000 LIMIT 1
 )sql";
 constexpr std::string_view kInput = R"sql(
   SELECT input FROM issuance_input
@@ -197,11 +207,14 @@ Result<std::map<std::int32_t, RangeCursor>> LedgerReader::ranges(std::int64_t jo
   return cursors;
 }
 
-Result<bool> LedgerReader::range_has_open_rows(std::int64_t job, std::int32_t range) {
-  VOUCH_TRY(
-      const auto open,
-      first(database_.prepared(kRangeIsOpen).bind(":job", job).bind(":range", std::int64_t{range}),
-            [](const store::Statement& row) { return row.integer(0); }));
+Result<bool> LedgerReader::range_has_open_rows(std::int64_t job, std::int32_t range,
+                                               Planned planned) {
+  VOUCH_TRY(const auto open,
+            first(database_.prepared(kRangeIsOpen)
+                      .bind(":job", job)
+                      .bind(":range", std::int64_t{range})
+                      .bind(":called", std::int64_t{planned == Planned::called ? 1 : 0}),
+                  [](const store::Statement& row) { return row.integer(0); }));
   return open.value_or(0) != 0;
 }
 
@@ -226,6 +239,12 @@ Result<std::optional<WallTime>> LedgerReader::next_due(std::int64_t job) {
 
 Result<bool> LedgerReader::has_startable(std::int64_t job) {
   VOUCH_TRY(const auto found, first(database_.prepared(kHasStartable).bind(":job", job),
+                                    [](const store::Statement&) { return true; }));
+  return found.value_or(false);
+}
+
+Result<bool> LedgerReader::has_taken(std::int64_t job) {
+  VOUCH_TRY(const auto found, first(database_.prepared(kHasTaken).bind(":job", job),
                                     [](const store::Statement&) { return true; }));
   return found.value_or(false);
 }

@@ -90,8 +90,11 @@ class LedgerReader {
   [[nodiscard]] Result<std::int64_t> last_applied() { return data::last_applied(database_); }
   [[nodiscard]] Result<std::map<std::int32_t, RangeCursor>> ranges(std::int64_t job);
 
-  // Whether rows of a range are to be called, or are being called.
-  [[nodiscard]] Result<bool> range_has_open_rows(std::int64_t job, std::int32_t range);
+  // Whether rows of a range are to be called, or are being called.  Where a list's rows are planned
+  // for an export alone, those are not.
+  enum class Planned : std::uint8_t { called, exported };
+  [[nodiscard]] Result<bool> range_has_open_rows(std::int64_t job, std::int32_t range,
+                                                 Planned planned = Planned::called);
 
   // Rows of a job whose time has come, soonest first; by the index issuance_due.
   [[nodiscard]] Result<std::vector<DueRow>> due(std::int64_t job, WallTime now,
@@ -100,6 +103,8 @@ class LedgerReader {
   [[nodiscard]] Result<std::optional<WallTime>> next_due(std::int64_t job);
   // Whether planned or waiting rows are left.
   [[nodiscard]] Result<bool> has_startable(std::int64_t job);
+  // Whether rows are left that an export has taken and not confirmed.
+  [[nodiscard]] Result<bool> has_taken(std::int64_t job);
   // How many codes of a pool are out.
   [[nodiscard]] Result<std::int64_t> codes_out(ObjectId pool) {
     return data::codes_out(database_, pool);

@@ -214,7 +214,9 @@ void LedgerWriter::publish_group() {
 }
 
 void LedgerWriter::drop(const std::vector<Intent>& intents) {
-  for (const Intent& intent : intents) ready_.release(owner_of(intent), 1);
+  for (const Intent& intent : intents) {
+    if (!intent.by_export) ready_.release(owner_of(intent), 1);
+  }
 }
 
 Result<void> LedgerWriter::apply(PlanPage& page) {
@@ -226,7 +228,9 @@ Result<void> LedgerWriter::apply(PlanPage& page) {
     return {};
   }
   ReadyRows repeats;
-  for (const Intent& intent : page.intents) ++repeats[owner_of(intent)];
+  for (const Intent& intent : page.intents) {
+    if (!intent.by_export) ++repeats[owner_of(intent)];
+  }
   VOUCH_CHECK(ledger_.plan(page, now_));
   if (!page.cut.empty()) {
     ++job->replans;

@@ -99,6 +99,8 @@ class LedgerWriter {
   [[nodiscard]] Result<void> apply(OpenProposal& message);
   [[nodiscard]] Result<void> apply(DecideProposal& message);
   [[nodiscard]] Result<void> apply(ProposalPage& message);
+  [[nodiscard]] Result<void> apply(TakeForExport& message);
+  [[nodiscard]] Result<void> apply(ConfirmExport& message);
   // Durable with the effect; passed on after the commit.
   [[nodiscard]] Result<void> answer(const CommandName& command, std::string text);
   // True when an earlier run has applied it: its answer is passed on again.

@@ -69,15 +69,20 @@ Result<std::int64_t> PoolBook::next(ObjectId pool) {
 
 Result<void> PoolBook::take(const Intent& intent) {
   VOUCH_ASSERT(intent.pool != nullptr && intent.ordinal);
-  VOUCH_TRY(Cursor * at, cursor(intent.pool->id));
-  VOUCH_ASSERT(*intent.ordinal == at->next);
+  VOUCH_TRY(const std::int64_t ordinal, take(intent.pool->id, intent.campaign_number, intent.key));
+  VOUCH_ASSERT(*intent.ordinal == ordinal);
+  return {};
+}
+
+Result<std::int64_t> PoolBook::take(ObjectId pool, std::int64_t campaign_number,
+                                    const IssuanceKey& key) {
+  VOUCH_TRY(Cursor * at, cursor(pool));
   store::Statement& insert = database_.prepared(kTake);
   insert.bind(1, at->number).bind(2, at->next);
-  bind_key(insert, 3, intent.campaign_number, intent.key);
+  bind_key(insert, 3, campaign_number, key);
   VOUCH_CHECK(insert.run());
-  ++at->next;
   at->moved = true;
-  return {};
+  return at->next++;
 }
 
 Result<void> PoolBook::flush() {

@@ -34,6 +34,9 @@ class PoolBook {
   [[nodiscard]] Result<std::int64_t> next(ObjectId pool);
   // The next code, intent.ordinal, becomes the intent's.
   [[nodiscard]] Result<void> take(const Intent& intent);
+  // The next code becomes that issuance's; returns its ordinal.
+  [[nodiscard]] Result<std::int64_t> take(ObjectId pool, std::int64_t campaign_number,
+                                          const IssuanceKey& key);
   // Writes the cursors that have moved.
   [[nodiscard]] Result<void> flush();
 

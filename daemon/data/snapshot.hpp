@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -73,7 +74,8 @@ struct JobNow {
   std::int64_t campaign_number = 0;
   int campaign_version = 0;
   std::shared_ptr<const plan::Campaign> campaign;
-  std::vector<ObjectId> item_downstreams;                         // by item number; 0: unknown
+  std::vector<ObjectId> item_downstreams;  // by item number; 0: unknown, or none since exported
+  std::uint32_t exports = 0;               // items that are delivered by export; one bit each
   std::vector<std::shared_ptr<const store::PoolRow>> item_pools;  // by item number; null: none
   std::string list_digest;                                        // empty for singles
   std::int32_t ranges = 0;
@@ -96,9 +98,17 @@ struct JobNow {
   std::string ended;    // why nothing new may start, but doubt is settled: the campaign has ended
 
   [[nodiscard]] std::size_t items_count() const { return item_downstreams.size(); }
-  // Whether it hands out codes.
+  [[nodiscard]] bool by_export(std::size_t item) const { return ((exports >> item) & 1) != 0; }
+  // How many of its items a downstream is called for.
+  [[nodiscard]] int calls_count() const {
+    return static_cast<int>(items_count()) - std::popcount(exports);
+  }
+  // Whether its calls hand out codes.
   [[nodiscard]] bool has_pools() const {
-    return std::ranges::any_of(item_pools, [](const auto& pool) { return pool != nullptr; });
+    for (std::size_t item = 0; item < item_pools.size(); ++item) {
+      if (item_pools[item] != nullptr && !by_export(item)) return true;
+    }
+    return false;
   }
   // Whether a call of this job may start now.
   [[nodiscard]] bool may_start() const {

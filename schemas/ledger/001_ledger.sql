@@ -76,6 +76,8 @@ CREATE TABLE job_range (
 
 -- The voucher owed to one recipient, for ever.  Rows of a list are born as `sending`; next_at_ms
 -- is NULL for those and for final ones, so that the index of what is due holds the exceptions only.
+-- Those that are delivered by export are born as `planned`; while they are open their next_at_ms is
+-- a mark in the year 9999 that says how far they are (common/export_mark.hpp).
 CREATE TABLE issuance (
   campaign           INTEGER NOT NULL,
   recipient_key      BLOB    NOT NULL CHECK (length(recipient_key) = 16),
@@ -86,7 +88,7 @@ CREATE TABLE issuance (
   job                INTEGER NOT NULL,        -- the job that is responsible now
   range              INTEGER NOT NULL,
   campaign_version   INTEGER NOT NULL,
-  downstream_version INTEGER NOT NULL,
+  downstream_version INTEGER NOT NULL,        -- 0: delivered by export, nobody is called
   amount_minor       INTEGER,                 -- NULL: a voucher without a value
   call_digest        BLOB    NOT NULL,        -- of method, URL, key, body: one for a whole round
   intent_ms          INTEGER NOT NULL,        -- when it last became `sending`; once in doubt: when
@@ -123,7 +125,8 @@ CREATE TABLE pool (
   next_ordinal INTEGER NOT NULL CHECK (next_ordinal >= 0)
 ) STRICT;
 
--- Whose code it is, from the transaction on that made the issuance `sending`, for ever.
+-- Whose code it is, from the transaction on that made the issuance `sending`, for ever: before its
+-- call starts, or before an export can write it.
 CREATE TABLE code (
   pool          INTEGER NOT NULL REFERENCES pool (number),
   ordinal       INTEGER NOT NULL,
@@ -161,7 +164,8 @@ CREATE TABLE event (
   transport     INTEGER,                      -- wire::Transport; 0: an answer came
   sends         INTEGER,                      -- 0: not one byte of the call has left
   duration_us   INTEGER,
-  reference     TEXT,                         -- the downstream's name for what it issued
+  reference     TEXT,                         -- the downstream's name for what it issued; of a
+                                              -- code that was exported: export, segment, ordinal
   reply_digest  BLOB,
   detail        TEXT,                         -- reason code, or words
   prev_seq      INTEGER,                      -- the issuance's event before this one

@@ -316,8 +316,9 @@ TEST_CASE(
     }();
     const Intent waiting = world.row_in(recipient++, S::waiting);
     const Intent planned = world.row_in(recipient++, S::failed);
-    CHECK(world.step([&] { return world.ledger.rerun(2, 1, S::failed, 10, {}, world.now()); }) ==
-          2);
+    CHECK(world.step([&] {
+      return world.ledger.rerun({.to_job = 2, .from_job = 1}, S::failed, 10, world.now());
+    }) == 2);
     others.pop_back();  // the other failed one is planned now, too
     const std::int64_t minor = world.count(kIssuedMinor);
 
@@ -350,7 +351,9 @@ TEST_CASE("issuance_ledger: a rerun takes rows over as planned; only a refusal g
     const auto before = world.row_of(intent);
     const auto untouched = world.row_of(issued);
     world.clock.advance(1h);
-    CHECK(world.step([&] { return world.ledger.rerun(2, 1, state, 10, {}, world.now()); }) == 1);
+    CHECK(world.step([&] {
+      return world.ledger.rerun({.to_job = 2, .from_job = 1}, state, 10, world.now());
+    }) == 1);
     const auto row = world.row_of(intent);
     CHECK(row->state == S::planned);
     CHECK(row->round == (state == S::declined ? 1 : 0));
@@ -388,7 +391,9 @@ TEST_CASE("issuance_ledger: a rerun begins without the counters and the doubt of
   refused.doubt_since = intent.doubt_since;
   world.settle(refused);
   REQUIRE(world.row_of(intent)->doubt_ms);
-  CHECK(world.step([&] { return world.ledger.rerun(2, 1, S::declined, 1, {}, world.now()); }) == 1);
+  CHECK(world.step([&] {
+    return world.ledger.rerun({.to_job = 2, .from_job = 1}, S::declined, 1, world.now());
+  }) == 1);
   CHECK(world.row_of(intent)->attempts == 0);
   CHECK(world.row_of(intent)->strikes == 0);
   CHECK_FALSE(world.row_of(intent)->doubt_ms);
@@ -398,9 +403,15 @@ TEST_CASE("issuance_ledger: a rerun takes no more rows than asked for, and no ot
   World world;
   for (int i = 1; i <= 5; ++i) world.row_in(i, S::declined);
   for (int i = 6; i <= 7; ++i) world.row_in(i, S::failed);
-  CHECK(world.step([&] { return world.ledger.rerun(2, 1, S::declined, 3, {}, world.now()); }) == 3);
-  CHECK(world.step([&] { return world.ledger.rerun(2, 1, S::declined, 3, {}, world.now()); }) == 2);
-  CHECK(world.step([&] { return world.ledger.rerun(2, 1, S::expired, 3, {}, world.now()); }) == 0);
+  CHECK(world.step([&] {
+    return world.ledger.rerun({.to_job = 2, .from_job = 1}, S::declined, 3, world.now());
+  }) == 3);
+  CHECK(world.step([&] {
+    return world.ledger.rerun({.to_job = 2, .from_job = 1}, S::declined, 3, world.now());
+  }) == 2);
+  CHECK(world.step([&] {
+    return world.ledger.rerun({.to_job = 2, .from_job = 1}, S::expired, 3, world.now());
+  }) == 0);
   CHECK(world.count(kMoved) == 5);
 }
 

@@ -151,6 +151,26 @@ void decide(Life& life, const data::ProposedRow& row) {
   life.write(data::ProposalPage{proposal.id});
 }
 
+// Rows that wait for an export; one is taken and confirmed, one taken.
+void export_rows(Life& life) {
+  data::PlanPage page = sample_page({30, 31});
+  for (Intent& intent : page.intents) {
+    intent.by_export = true;
+    intent.downstream_version = 0;
+  }
+  life.write(std::move(page));
+  store::PoolRow row;
+  row.id = 0x78;
+  row.segments.push_back({.digest = "segment", .first = 0, .codes = 10});
+  const auto pool = std::make_shared<const store::PoolRow>(std::move(row));
+  const auto done = std::make_shared<data::ExportStep>();
+  life.write(data::TakeForExport{
+      .job_number = 1, .items = 1, .pool = pool, .words = "words", .done = done});
+  REQUIRE(done->rows == 2);
+  life.write(
+      data::ConfirmExport{.pool = pool, .export_id = "exp_1", .runs = {{0, 1}}, .done = done});
+}
+
 // A job with every end that a row can have, and a stop while calls are out.
 void run_job(Life& life) {
   life.write(submission(0xa1, 1));
@@ -183,6 +203,7 @@ void run_job(Life& life) {
   life.write(data::IssueSingle{
       .command = 9, .campaign = kSampleCampaign, .items = 1, .input = "{}", .intents = {single}});
   life.end(life.take().at(0), E::confirm);
+  export_rows(life);
   life.write(data::Note{.command = 10, .kind = EventKind::daemon, .words = "words", .answer = ""});
 }
 
@@ -211,6 +232,7 @@ void read_all(Life& life) {
   }
   CHECK(life.reader.next_due(1).value());
   CHECK(life.reader.has_startable(1));
+  CHECK(life.reader.has_taken(1));
   CHECK(life.reader.single_input(1, sample_intent(20).key));
   CHECK(life.reader.last_event().value() > 0);
   CHECK(life.reader.ranges(1).value().size() == 1);
@@ -234,15 +256,17 @@ const Path kPaths[] = {
      {"SEARCH issuance USING PRIMARY KEY (campaign=? AND recipient_key>? AND recipient_key<?)"}},
     {"SELECT 1 FROM issuance\n   WHERE campaign = ?1 AND recipient_key = ?2",
      {"SEARCH issuance " + kPrefix}},
-    {"UPDATE issuance SET state = 1, intent_ms", {"SEARCH issuance " + kWholeKey}},
+    {"UPDATE issuance SET state = 1, intent_ms = ?1, next_at_ms = ?2, asked",
+     {"SEARCH issuance " + kWholeKey}},
     {"UPDATE issuance SET state = ?1, last_event = ?2\n", {"SEARCH issuance " + kWholeKey}},
     {"UPDATE issuance SET state = ?1, last_event = ?2, attempts", {"SEARCH issuance " + kWholeKey}},
     {"DELETE FROM issuance_input", {"SEARCH issuance_input " + kPrefix, "SEARCH open " + kPrefix}},
     {"UPDATE issuance SET state = 4", {"SEARCH issuance " + kWholeKey}},
-    {"last_event,\n         job\n    FROM issuance", {"SEARCH issuance " + kWholeKey}},
+    {"last_event,\n         job, downstream_version\n    FROM issuance",
+     {"SEARCH issuance " + kWholeKey}},
     {"UPDATE issuance SET last_event = ?1", {"SEARCH issuance " + kWholeKey}},
     {"state IN (0, 2)\n   LIMIT :rows_max",
-     {"SEARCH issuance USING INDEX issuance_due (job=? AND next_at_ms>?)"}},
+     {"SEARCH issuance USING INDEX issuance_due (job=? AND next_at_ms<?)"}},
     {"state = :state AND (state = 4 OR state > 5)",
      {"SEARCH issuance USING INDEX issuance_unissued (job=? AND state=?)"}},
     {"UPDATE issuance SET state = ?1, last_event = ?2, next_at_ms = NULL",
@@ -277,10 +301,26 @@ const Path kPaths[] = {
     {"ORDER BY ifnull(e.outcome IN (4, 5), 0)",
      {"SEARCH i USING INDEX issuance_due (job=? AND next_at_ms<?)",
       "SEARCH e USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN", "USE TEMP B-TREE FOR ORDER BY"}},
-    {"SELECT min(next_at_ms) FROM issuance",
-     {"SEARCH issuance USING COVERING INDEX issuance_due (job=? AND next_at_ms>?)"}},
+    {"SELECT min(next_at_ms) FROM (",
+     {"CO-ROUTINE (subquery-2)", "COMPOUND QUERY",
+      "SEARCH issuance USING COVERING INDEX issuance_due (job=? AND next_at_ms<?)", "UNION ALL",
+      "SEARCH issuance USING COVERING INDEX issuance_due (job=? AND next_at_ms>?)",
+      "SEARCH (subquery-2)"}},
     {"state IN (0, 2) LIMIT 1",
-     {"SEARCH issuance USING INDEX issuance_due (job=? AND next_at_ms>?)"}},
+     {"SEARCH issuance USING INDEX issuance_due (job=? AND next_at_ms<?)"}},
+    {"WHERE job = ?1 AND next_at_ms = ?2\n   LIMIT ?3",
+     {"SEARCH issuance USING INDEX issuance_due (job=? AND next_at_ms=?)"}},
+    {"next_at_ms < 253402300002000\n   LIMIT ?2",
+     {"SEARCH issuance USING INDEX issuance_due (job=? AND next_at_ms>? AND next_at_ms<?)"}},
+    {"next_at_ms < 253402300002000 LIMIT 1",
+     {"SEARCH issuance USING COVERING INDEX issuance_due (job=? AND next_at_ms>? AND "
+      "next_at_ms<?)"}},
+    {"UPDATE issuance SET state = 1, intent_ms = ?1, next_at_ms = ?2, ordinal",
+     {"SEARCH issuance " + kWholeKey}},
+    {"UPDATE issuance SET state = 3, last_event", {"SEARCH issuance " + kWholeKey}},
+    {"FROM code JOIN issuance AS i",
+     {"SEARCH code USING PRIMARY KEY (pool=? AND ordinal>? AND ordinal<?)",
+      "SEARCH pool USING COVERING INDEX sqlite_autoindex_pool_1 (id=?)", "SEARCH i " + kWholeKey}},
 };
 
 bool is_about_the_large_tables(const std::string& text) {
