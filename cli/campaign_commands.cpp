@@ -86,12 +86,15 @@ Result<int> show(Session& session, const std::string& name) {
   VOUCH_TRY(Listing items, out.list({{"number", "NUMBER"},
                                      {"name", "ITEM"},
                                      {"kind", "KIND"},
+                                     {"delivery", "DELIVERY", Shown::wide},
                                      {"downstream", "DOWNSTREAM"},
+                                     {"pool", "POOL", Shown::wide},
                                      {"amount", "AMOUNT"},
                                      {"fields", "FIELDS"}}));
   for (const plan::Item& item : row.definition.items) {
-    items.row({int{item.number}, item.name, plan::name_of(item.kind), item.downstream,
-               amount_text(item.amount), item.fields_json});
+    items.row({int{item.number}, item.name, plan::name_of(item.kind), plan::name_of(item.delivery),
+               item.by_export() ? "(export)" : item.downstream, item.pool, amount_text(item.amount),
+               item.fields_json});
   }
   items.end();
   return 0;

@@ -214,7 +214,7 @@ Result<void> Investigation::look_in_campaign(const store::CampaignRow& campaign)
         finding.item = definition.items[row.key.item].name;
       }
       finding.result = name_of(row.state);
-      finding.words = words_of(row.state);
+      finding.words = words_of(row);
       if (const std::string reason = reason_of(row, last); !reason.empty()) {
         finding.words += ": " + reason;
       }
@@ -224,7 +224,9 @@ Result<void> Investigation::look_in_campaign(const store::CampaignRow& campaign)
       finding.issuance = format_request_id(row.key, row.round);
       VOUCH_TRY(const IssuanceFacts facts,
                 facts_of(session_, board_, row, definition, job_of(row)));
-      const Explanation words = explain(row, {}, facts, session_.now());
+      std::vector<store::EventRow> history;
+      if (last) history.push_back(*last);
+      const Explanation words = explain(row, history, facts, session_.now());
       finding.next = words.next;
       finding.advice = words.advice;
       findings_.push_back(std::move(finding));

@@ -223,7 +223,7 @@ std::string event_json(const store::EventRow& event) {
 Record details_of(const IssuanceView& view, bool for_people) {
   Record record = summary_of(view);
   const store::IssuanceRow& row = view.row;
-  record.push_back({"words", "Which means", words_of(row.state)});
+  record.push_back({"words", "Which means", words_of(row)});
   record.push_back({"downstream", "Downstream", view.downstream});
   // A year or a day is no quantity: people read 2026, not 2,026.
   const auto occurrence = static_cast<std::int64_t>(row.key.occurrence);

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "cli/issuance_view.hpp"
+#include "cli/open_exports.hpp"
 #include "cli/uncertain_contract.hpp"
 #include "common/json.hpp"
 #include "common/plan/planner.hpp"
@@ -95,6 +96,7 @@ Result<Json> attributes_of(store::ControlStore& control, const plan::Campaign& c
   }
   std::set<std::string> held;
   for (const plan::Item& item : campaign.items) {
+    if (item.by_export()) continue;
     VOUCH_TRY(const store::DownstreamRow row, control.downstream(item.downstream));
     VOUCH_CHECK(plan::check_attributes(item, row.definition, names, plan::AttributesOf::single));
     if (!row.definition.request) continue;
@@ -171,8 +173,9 @@ Result<std::vector<IssuanceView>> views_of(IssuanceBook& book,
   return views;
 }
 
+// Final, or nothing more will happen by itself.
 bool is_decided(const IssuanceView& view) {
-  return is_final(view.row.state) || view.row.state == IssuanceState::held;
+  return is_final(view.row.state) || view.row.state == IssuanceState::held || view.row.by_export;
 }
 
 Result<int> print(Session& session, const std::vector<IssuanceView>& views, bool waited) {
@@ -186,12 +189,16 @@ Result<int> print(Session& session, const std::vector<IssuanceView>& views, bool
       return fail(Errc::attention, view.id() + " is held: people must decide",
                   "vouchctl issuance explain " + view.id());
     }
+    if (view.row.by_export && !is_final(view.row.state)) {
+      return fail(Errc::attention, view.id() + " waits until people export its code",
+                  "as an administrator: " + export_command(view.pool, ""));
+    }
     if (view.row.state != IssuanceState::issued) status = 3;
   }
   return status;
 }
 
-// Every issuance final, or held.
+// Every issuance final, held, or up to people who export it.
 Result<std::vector<IssuanceView>> await_end(Session& session, IssuanceBook& book,
                                             const std::vector<std::string>& ids,
                                             std::optional<Millis> timeout) {

@@ -30,7 +30,8 @@ Result<IssuanceFacts> facts_of(Session& session, JobBoard& board, const store::I
   if (row.key.item < campaign.items.size()) {
     facts.item = campaign.items[row.key.item].name;
     facts.downstream = campaign.items[row.key.item].downstream;
-    VOUCH_CHECK(add_contract(*control, row.downstream_version, facts));
+    facts.pool = campaign.items[row.key.item].pool;
+    if (!row.by_export) VOUCH_CHECK(add_contract(*control, row.downstream_version, facts));
   }
   auto blocks = daemon_blocks(session.daemon(session.instance()), session.instance());
   if (job) {

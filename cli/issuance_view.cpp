@@ -78,6 +78,7 @@ Result<IssuanceView> IssuanceBook::view_of(store::IssuanceRow row) {
     const plan::Item& item = campaign.items[view.row.key.item];
     view.item = item.name;
     view.downstream = item.downstream;
+    view.pool = item.pool;
     view.currency = item.amount.currency;
   }
   if (view.row.last_event) {

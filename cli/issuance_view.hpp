@@ -19,7 +19,7 @@ namespace vouch::cli {
 struct IssuanceView {
   store::IssuanceRow row;
   std::optional<store::EventRow> last;
-  std::string campaign, item, downstream, currency;
+  std::string campaign, item, downstream, pool, currency;
   std::string recipient;  // as it may be shown; empty when no list knows it any more
   std::int64_t line = 0;  // of the job's list; 0: none
   [[nodiscard]] std::string id() const { return format_request_id(row.key, row.round); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cli/open_exports.hpp"
 #include "common/text.hpp"
 #include "common/wire/transport.hpp"
 
@@ -73,11 +74,15 @@ std::string count_words(std::int64_t count, std::string_view one, std::string_vi
   return std::to_string(count) + " " + std::string{many};
 }
 
-std::string tried_words(const std::vector<store::EventRow>& history) {
+std::string tried_words(const store::IssuanceRow& row,
+                        const std::vector<store::EventRow>& history) {
   const auto calls = std::count_if(history.begin(), history.end(), is_call);
   const auto queries = std::count_if(history.begin(), history.end(), [](const auto& event) {
     return event.kind == EventKind::asked;
   });
+  if (row.by_export && calls + queries == 0) {
+    return "nobody is called about it: its code goes out by an export";
+  }
   if (calls + queries == 0) return "no call is on record";
   const auto last = std::find_if(history.begin(), history.end(), is_try);
   std::string text = count_words(calls, "call", "calls");
@@ -90,6 +95,10 @@ std::string tried_words(const std::vector<store::EventRow>& history) {
 }
 
 std::string why_words(const store::IssuanceRow& row, const std::vector<store::EventRow>& history) {
+  if (row.state == IssuanceState::sending && row.by_export) {
+    return "it has had its code since " + when(row.intent) +
+           ", and that a file has it is not confirmed yet";
+  }
   if (row.state == IssuanceState::sending) {
     return "its intent is durable since " + when(row.intent) +
            ", and the outcome of that call is not recorded yet";
@@ -158,6 +167,35 @@ std::string start_words(const store::IssuanceRow& row, const IssuanceFacts& fact
   return text;
 }
 
+// Whether its code is known: to an older copy of the ledger it is not.
+bool has_code(const std::vector<store::EventRow>& history) {
+  return !history.empty() && history.front().kind == EventKind::exported;
+}
+
+std::string export_words(const store::IssuanceRow& row, const IssuanceFacts& facts, WallTime now,
+                         const std::vector<store::EventRow>& history) {
+  const std::string kept = kept_by(facts);
+  switch (row.state) {
+    case IssuanceState::planned:
+    case IssuanceState::waiting:
+      if (facts.job_state == "cancelling") return "it is cancelled with its job";
+      if (facts.finish_by && now >= *facts.finish_by) {
+        return "it expires: its job was to finish by " + when(*facts.finish_by);
+      }
+      if (!kept.empty()) return "no export can take it: " + kept;
+      return "nothing by itself: an export of the pool " + facts.pool + " gives it its code" +
+             (facts.finish_by ? "; if none has by " + when(*facts.finish_by) + ", it expires" : "");
+    case IssuanceState::sending:
+      return "it is issued when the export has its file on the disk; after a stop of vouchd it "
+             "counts as in doubt, and the next export writes the same code";
+    case IssuanceState::in_doubt:
+      if (!has_code(history)) return "nothing, until people decide";
+      return "the next export of its job writes the same code, and confirms it";
+    default:
+      return row.state == IssuanceState::issued ? "nothing: it is given" : "nothing by itself";
+  }
+}
+
 std::string next_words(const store::IssuanceRow& row, const IssuanceFacts& facts, WallTime now) {
   switch (row.state) {
     case IssuanceState::planned:
@@ -199,18 +237,41 @@ std::string doubt_advice(const store::IssuanceRow& row, const IssuanceFacts& fac
   return "nothing need be done; if it cannot wait, " + resolve_words(row, facts);
 }
 
+std::string export_doubt_advice(const store::IssuanceRow& row, const IssuanceFacts& facts,
+                                const std::vector<store::EventRow>& history) {
+  const std::string id = format_request_id(row.key, row.round);
+  const std::string resolve = "vouchctl issuance resolve " + id + " --reason WHY --as ";
+  if (!has_code(history)) {
+    return "this copy of the ledger does not know whether it was exported: look for " + id +
+           " in the exported files.  If it is there: " + resolve +
+           "issued --reference FILE; if it is in none: " + resolve + "waiting";
+  }
+  return "export again, the code stays the same: " + export_command(facts.pool, facts.job) +
+         ".  If the file was destroyed and the recipient is to get nothing: " + resolve + "failed";
+}
+
 std::string rerun_words(const store::IssuanceRow& row, const IssuanceFacts& facts) {
   if (facts.job.empty()) return "a single issuance is not called again";
   return "vouchctl job rerun " + facts.job + " --state " + std::string{name_of(row.state)};
 }
 
-std::string advice_words(const store::IssuanceRow& row, const IssuanceFacts& facts) {
+std::string advice_words(const store::IssuanceRow& row, const IssuanceFacts& facts,
+                         const std::vector<store::EventRow>& history) {
+  if (row.by_export && row.state == IssuanceState::in_doubt) {
+    return export_doubt_advice(row, facts, history);
+  }
   const bool open = !is_final(row.state) && row.state != IssuanceState::held;
   if (open && !facts.block_advice.empty()) return facts.block_advice;
   if (open && !facts.blocks.empty())
     return "resume or start what keeps it, when its reason is gone";
   const bool settles_itself = row.state == IssuanceState::in_doubt && facts.job_state != "paused";
   if (open && !settles_itself && !kept_by(facts).empty()) return facts.job_advice;
+  if (row.by_export && (open || row.state == IssuanceState::issued)) {
+    const std::string again = row.state == IssuanceState::issued
+                                  ? "if the recipient has not got it, export the code again: "
+                                  : "as an administrator: ";
+    return again + export_command(facts.pool, facts.job);
+  }
   switch (row.state) {
     case IssuanceState::held:
       return resolve_words(row, facts);
@@ -267,6 +328,27 @@ std::string_view words_of(IssuanceState state) {
   return "";
 }
 
+std::string_view words_of(const store::IssuanceRow& row) {
+  if (!row.by_export) return words_of(row.state);
+  switch (row.state) {
+    case IssuanceState::planned:
+    case IssuanceState::waiting:
+      return "waits until people export its code";
+    case IssuanceState::sending:
+      return "its code is being exported";
+    case IssuanceState::in_doubt:
+      return "its code may stand in a file; an export settles it";
+    case IssuanceState::issued:
+      return "given: its code was exported";
+    case IssuanceState::cancelled:
+      return "stopped before an export took a code for it";
+    case IssuanceState::expired:
+      return "its time was over before an export took a code for it";
+    default:
+      return words_of(row.state);
+  }
+}
+
 std::string reason_of(const store::IssuanceRow& row, const std::optional<store::EventRow>& last) {
   if (!last || row.state == IssuanceState::issued || row.state == IssuanceState::sending) return {};
   return last->detail;
@@ -316,12 +398,12 @@ Explanation explain(const store::IssuanceRow& row, const std::vector<store::Even
   Explanation out;
   std::string state{name_of(row.state)};
   std::replace(state.begin(), state.end(), '_', ' ');
-  out.where = facts.item + " of " + facts.campaign + " is " + state + ": " +
-              std::string{words_of(row.state)};
+  out.where =
+      facts.item + " of " + facts.campaign + " is " + state + ": " + std::string{words_of(row)};
   out.why = why_words(row, history);
-  out.tried = tried_words(history);
-  out.next = next_words(row, facts, now);
-  out.advice = advice_words(row, facts);
+  out.tried = tried_words(row, history);
+  out.next = row.by_export ? export_words(row, facts, now, history) : next_words(row, facts, now);
+  out.advice = advice_words(row, facts, history);
   return out;
 }
 

@@ -14,6 +14,8 @@ namespace vouch::cli {
 
 // One line for a table or a partner: "the downstream refused it", "a call is on its way".
 [[nodiscard]] std::string_view words_of(IssuanceState state);
+// The same, where its code goes out by an export.
+[[nodiscard]] std::string_view words_of(const store::IssuanceRow& row);
 
 // The stable word for why an issuance is where it is, as far as it was recorded: the downstream's
 // business code, or what vouchd wrote.  Empty for one that is issued or on its way.
@@ -28,7 +30,7 @@ namespace vouch::cli {
 
 // What is known besides the row, for explain().
 struct IssuanceFacts {
-  std::string item, campaign, downstream;
+  std::string item, campaign, downstream, pool;
   std::string job;           // its id
   std::string job_state;     // "paused"
   std::string job_obstacle;  // why it does not go on

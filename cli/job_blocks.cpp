@@ -28,6 +28,7 @@ Result<std::vector<store::DownstreamRow>> downstreams_of(store::ControlStore& co
                                                          const plan::Campaign& campaign) {
   std::vector<store::DownstreamRow> rows;
   for (const plan::Item& item : campaign.items) {
+    if (item.by_export()) continue;
     const bool known = std::any_of(rows.begin(), rows.end(), [&](const auto& row) {
       return row.definition.name == item.downstream;
     });

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cli/job_blocks.hpp"
+#include "cli/open_exports.hpp"
 
 namespace vouch::cli {
 namespace {
@@ -12,7 +13,8 @@ constexpr double kPaceMin = 0.01;  // slower than that says nothing about an end
 }  // namespace
 
 std::int64_t remaining_of(const store::JobProgress& job) {
-  std::int64_t open = job.not_planned();
+  // What waits for people says nothing of the pace.
+  std::int64_t open = job.not_planned() - job.exports.rows();
   for (int i = 0; i < static_cast<int>(IssuanceState::held); ++i) {
     open += job.by_state[static_cast<std::size_t>(i)];
   }
@@ -46,7 +48,7 @@ Result<Outlook> outlook_of(Session& session, JobBoard& board, const JobView& vie
   VOUCH_TRY(out.downstreams, downstreams_of(*control, campaign));
   if (!view.progress || view.is_at_rest()) return out;
   // Nobody knows when what keeps it will be over.
-  if (!view.blocks.empty()) return out;
+  if (!view.blocks.empty() || export_obstacle(*view.progress)) return out;
   VOUCH_TRY(store::LedgerView * ledger, board.ledger(view.row.instance));
   VOUCH_TRY(out.pace, pace_of(*ledger, *view.progress, session.now()));
   if (view.progress->state == JobState::paused) return out;

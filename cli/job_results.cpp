@@ -166,7 +166,7 @@ Result<Told> Results::tell(const store::IssuanceRow& row) {
   }
   told.result = name_of(row.state);
   told.code = reason_of(row, last);
-  told.words = words_of(row.state);
+  told.words = words_of(row);
   told.amount_minor = row.amount_minor;
   if (row.amount_minor && known)
     told.currency = request_.campaign.items[row.key.item].amount.currency;

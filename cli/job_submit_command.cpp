@@ -1,10 +1,12 @@
 // vouchctl job submit: a campaign run over a list for a client, in one line that may be run again.
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "cli/import_list.hpp"
 #include "cli/job_commands.hpp"
 #include "cli/job_forecast.hpp"
+#include "cli/job_outlook.hpp"
 #include "cli/job_verdict.hpp"
 #include "cli/pool_view.hpp"
 #include "cli/run_lock.hpp"
@@ -159,6 +161,7 @@ struct Prospect {
   JobPlan plan;
   std::vector<LaneLoad> loads;
   std::vector<store::DownstreamRow> downstreams;
+  std::int64_t exports = 0;  // codes that people will export
   WallTime start{};
   WallTime end{};
 };
@@ -171,14 +174,13 @@ Result<std::map<std::string, std::vector<std::int64_t>>> other_issuances(Session
   std::map<std::string, std::vector<std::int64_t>> issuances;
   for (const JobView& view : views) {
     if (!view.progress || view.progress->state != JobState::running) continue;
-    std::int64_t open = view.progress->not_planned();
-    for (int i = 0; i < static_cast<int>(IssuanceState::held); ++i) {
-      open += view.progress->by_state[static_cast<std::size_t>(i)];
-    }
+    const std::int64_t open = remaining_of(*view.progress);
     VOUCH_TRY(const plan::Campaign campaign,
               control->campaign_version(view.row.campaign, view.row.campaign_version));
     std::map<std::string, std::int64_t> items_on;
-    for (const plan::Item& item : campaign.items) ++items_on[item.downstream];
+    for (const plan::Item& item : campaign.items) {
+      if (!item.by_export()) ++items_on[item.downstream];
+    }
     const auto items = static_cast<std::int64_t>(campaign.items.size());
     for (const auto& [name, count] : items_on) issuances[name].push_back(open * count / items);
   }
@@ -191,9 +193,15 @@ Result<void> foresee(Session& session, const Submission& submission, Prospect& o
   VOUCH_TRY(auto others, other_issuances(session));
   const plan::Campaign& campaign = submission.campaign.definition;
   std::map<std::string, std::int64_t> issuances;
+  out.exports = 0;
   for (const plan::Item& item : campaign.items) {
-    const auto count = out.plan.by_item.find(item.number);
-    issuances[item.downstream] += count == out.plan.by_item.end() ? 0 : count->second;
+    const auto found = out.plan.by_item.find(item.number);
+    const std::int64_t count = found == out.plan.by_item.end() ? 0 : found->second;
+    if (item.by_export()) {
+      out.exports += count;
+    } else {
+      issuances[item.downstream] += count;
+    }
   }
   out.loads.clear();
   out.downstreams.clear();
@@ -268,6 +276,7 @@ Result<void> check_columns(store::ControlStore& control, const plan::Campaign& c
                            const store::ListMeta& list) {
   const std::vector<std::string> columns = list.attribute_columns();
   for (const plan::Item& item : campaign.items) {
+    if (item.by_export()) continue;
     VOUCH_TRY(const store::DownstreamRow row, control.downstream(item.downstream));
     VOUCH_CHECK(plan::check_attributes(item, row.definition, columns, plan::AttributesOf::list));
   }
@@ -356,10 +365,11 @@ Record forecast_of(const Submission& submission, const Prospect& prospect, bool 
            for_people ? Value{join(money_texts, ", ")} : Value::json(money.dump())},
           {"calls", "Calls",
            for_people ? Value{lanes_text(prospect)} : Value::json(lanes_json(prospect).dump())},
+          {"exports", "To export", prospect.exports},
           {"rate_per_second", "Own rate", Value::rate(options.rate)},
           {"pilot", "Pilot", Value{options.pilot}},
           {"starts_at", "Starts", prospect.start},
-          {"ends_at", "Ends", prospect.end},
+          {"ends_at", "Ends", prospect.loads.empty() ? Value{} : Value{prospect.end}},
           {"takes_ms", "Takes", Value::duration(prospect.end - prospect.start)},
           {"finish_by", "Finish by", Value{last}}};
 }
@@ -397,8 +407,11 @@ void tell_obstacles(Session& session, const Submission& submission) {
 Result<void> tell_short_pools(Session& session, const Submission& submission) {
   VOUCH_TRY(store::ControlStore * control, session.control());
   std::map<std::string, std::int64_t> wanted;
+  std::set<std::string> called;  // whose codes go out in calls
   for (const plan::Item& item : submission.campaign.definition.items) {
-    if (!item.pool.empty()) wanted[item.pool] += submission.imported.list.accepted;
+    if (item.pool.empty()) continue;
+    wanted[item.pool] += submission.imported.list.accepted;
+    if (!item.by_export()) called.insert(item.pool);
   }
   for (const auto& [name, codes] : wanted) {
     VOUCH_TRY(store::PoolRow pool, control->pool(name));
@@ -406,7 +419,8 @@ Result<void> tell_short_pools(Session& session, const Submission& submission) {
     if (!view || view->left() >= codes) continue;
     session.out().warn("the pool " + name + " has " + format_count(view->left()) +
                        " codes left, and the job may need " + format_count(codes) +
-                       ": where none is left it pauses");
+                       (called.contains(name) ? ": where none is left it pauses"
+                                              : ": with too few the export is refused"));
   }
   return {};
 }

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "cli/open_exports.hpp"
 #include "common/text.hpp"
 
 namespace vouch::cli {
@@ -36,6 +37,11 @@ std::optional<Obstacle> unsettled(const store::JobProgress& job) {
                    ? "see why: vouchctl issuance list --job " + id +
                          " --state held; then decide: vouchctl issuance resolve --job " + id
                    : "repeat those in doubt: " + command("cancel", job) + " --settle-by-repeat";
+  if (const std::string exports = export_advice(job); !exports.empty()) {
+    const bool calls_too = held > 0 || in_doubt > job.exports.rows();
+    out.advice = calls_too ? out.advice + "; what an export has taken: " + exports
+                           : "what an export has taken: " + exports;
+  }
   return out;
 }
 
@@ -90,7 +96,7 @@ std::int64_t Tolerance::beyond(const store::JobProgress& job) const {
 
 std::optional<Obstacle> obstacle_of(const store::JobProgress& job) {
   if (job.state == JobState::unsettled) return unsettled(job);
-  if (job.state != JobState::paused) return std::nullopt;
+  if (job.state != JobState::paused) return export_obstacle(job);
   const std::string detail = job.pause_detail.empty() ? "" : ": " + job.pause_detail;
   switch (job.pause_reason) {
     case PauseReason::operator_request:
@@ -143,6 +149,9 @@ std::string without_voucher_text(const store::JobProgress& job) {
 Verdict judge(const store::JobProgress& job, WaitFor wait_for, const Tolerance& tolerance) {
   if (wait_for == WaitFor::paused) {
     if (job.state == JobState::paused) return {Verdict::Kind::good, "", ""};
+    if (const auto waits = export_obstacle(job)) {
+      return {Verdict::Kind::person, waits->why, waits->advice};
+    }
     if (!is_over(job.state) && job.state != JobState::unsettled) return {};
     return {Verdict::Kind::never,
             "it is " + std::string{name_of(job.state)} + " and will not pause", ""};

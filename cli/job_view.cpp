@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cli/open_exports.hpp"
 #include "common/files.hpp"
 #include "common/json.hpp"
 #include "common/text.hpp"
@@ -122,10 +123,25 @@ Result<void> JobBoard::refresh(JobView& view) {
   }
   const bool is_over_now = view.progress && is_over(view.progress->state);
   view.daemon = is_over_now ? DaemonState{} : session_->daemon(view.row.instance);
-  if (view.progress) return {};
+  if (view.progress) return is_over_now ? Result<void>{} : count_exports(*of, view);
   VOUCH_TRY(const store::CommandRow submission, control_->submission_of(view.row.id));
   view.refusal = refusal_in(submission);
   return {};
+}
+
+// Where its list is being planned calls are made meanwhile, and nobody need count.
+Result<void> JobBoard::count_exports(store::LedgerView& of, JobView& view) {
+  store::JobProgress& job = *view.progress;
+  const bool plans_on = job.not_planned() > 0 && job.pilot_left.value_or(1) > 0;
+  const auto key = std::pair{view.row.campaign, view.row.campaign_version};
+  if (!definitions_.contains(key)) {
+    VOUCH_TRY(plan::Campaign read, control_->campaign_version(key.first, key.second));
+    definitions_.emplace(key, std::move(read));
+  }
+  const plan::Campaign& campaign = definitions_.at(key);
+  const bool exports = std::ranges::any_of(campaign.items, &plan::Item::by_export);
+  if (!exports || (plans_on && job.state == JobState::running)) return {};
+  return add_exports(of, campaign, job);
 }
 
 Result<JobView> JobBoard::find(std::string_view job) {
@@ -198,6 +214,8 @@ Record summary_of(const JobView& view) {
   if (view.refusal) record[3].value = view.refusal->message;
   if (view.progress && view.progress->pause_reason != PauseReason::none) {
     record[3].value = name_of(view.progress->pause_reason);
+  } else if (const auto waits = view.progress ? export_obstacle(*view.progress) : std::nullopt) {
+    record[3].value = waits->why;
   } else if (!view.blocks.empty() && !view.is_at_rest()) {
     record[3].value = view.blocks.front().words;
   }

@@ -64,6 +64,7 @@ class JobBoard {
       : session_{&session}, control_{&control} {}
   [[nodiscard]] Result<void> read_names();
   [[nodiscard]] Result<JobView> view_of(store::JobRow row);
+  [[nodiscard]] Result<void> count_exports(store::LedgerView& of, JobView& view);
   // The job that a rerun, or a rerun of reruns, began with.
   [[nodiscard]] Result<store::JobRow> root_of(store::JobRow row);
 
@@ -71,6 +72,7 @@ class JobBoard {
   store::ControlStore* control_;
   std::map<ObjectId, std::string> campaigns_, clients_, lists_;
   std::map<std::string, store::LedgerView> ledgers_;
+  std::map<std::pair<ObjectId, int>, plan::Campaign> definitions_;  // by campaign and version
 };
 
 // How fast a job goes at this moment, by the last ten seconds of its ledger's history, or by those

@@ -6,6 +6,7 @@
 #include "cli/job_outlook.hpp"
 #include "cli/job_verdict.hpp"
 #include "cli/lock_service.hpp"
+#include "cli/open_exports.hpp"
 #include "common/json.hpp"
 #include "common/text.hpp"
 
@@ -95,6 +96,7 @@ void add_counts(const JobView& view, Record& record) {
     record.push_back(
         {std::string{name_of(state)}, title, Value{count}.tone(bad ? Tone::bad : Tone::plain)});
   }
+  record.push_back({"to_export", "To export", job.exports.rows()});
   record.push_back({"repeats", "Repeats", job.repeats});
   record.push_back({"moved", "Moved to reruns", job.moved});
   record.push_back({"not_planned", "Not yet planned", job.not_planned()});
@@ -212,7 +214,8 @@ Result<int> watch(Session& session, const WatchOptions& options) {
     listing.row(values_of(row_of(outlook)));
     listing.flush();
     const bool paused = view.progress && view.progress->state == JobState::paused;
-    if (view.is_at_rest() || paused) break;
+    const bool waits = view.progress && export_obstacle(*view.progress);
+    if (view.is_at_rest() || paused || waits) break;
     sleep_until(session.clock(), session.clock().now() + every);
   }
   listing.end();

@@ -153,7 +153,7 @@ void add_job_wait(Group& job) {
             .description =
                 "0: every row has its voucher, or what has not is tolerated; 3: rows ended "
                 "without one; 8: the time limit has passed; 9, at once: a person is needed (rows "
-                "are held, or the job is paused).",
+                "are held or wait for an export, or the job is paused).",
             .examples = {"vouchctl job wait birthday-november --timeout 30m --tolerate declined=2%",
                          "vouchctl job wait birthday-november --for started --timeout 10s"}},
            [options](Session& session) -> Result<int> {

@@ -340,18 +340,21 @@ void add_export(Group& group) {
   auto options = std::make_shared<PoolExport>();
   group
       .leaf({.name = "export",
-             .summary = "Write codes that are out to a file, with their recipients",
+             .summary = "Write codes to a file, with their recipients",
              .description =
                  "For administrators, who are asked for a yes; recorded in the audit trail before "
-                 "the file is there.  The file is made anew, readable by its owner alone.  No code "
-                 "goes out by this: only those that an issuance has are in it.",
+                 "the file is there.  The file is made anew, readable by its owner alone.  Rows "
+                 "that wait for an export get their codes by this, and are issued when the file is "
+                 "on the disk; stopped at any point, it is run again and writes the same codes.  "
+                 "Codes that are out already are in it too.",
              .examples = {"vouchctl pool export vip --job birthday-november --to codes-out.csv "
                           "--dry-run",
                           "vouchctl pool export vip --to codes-out.csv --yes"}},
             [options](Session& session) { return export_codes(session, *options); })
       .required("POOL", options->pool, kNameHelp)
       .required_option("--to", "FILE", options->file, "to make; it must not exist")
-      .option("--job", "JOB", options->job, "only the codes of this job's issuances")
+      .option("--job", "JOB", options->job,
+              "only the codes of this job's issuances; of all unless said")
       .changes();
 }
 

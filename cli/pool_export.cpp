@@ -5,9 +5,11 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <optional>
 
+#include "cli/code_export.hpp"
 #include "cli/job_view.hpp"
 #include "common/files.hpp"
 #include "common/json.hpp"
@@ -37,8 +39,11 @@ class NewFile {
   [[nodiscard]] Result<void> write(std::string_view text) const {
     return write_all(file_, text, path_);
   }
+  // When it returns, text and name are on the disk.
   [[nodiscard]] Result<void> complete() {
     if (::fsync(file_.get()) != 0) return system_error(path_, errno, "write");
+    const std::string folder = std::filesystem::path{path_}.parent_path();
+    VOUCH_CHECK(sync_folder(folder.empty() ? "." : folder));
     is_complete_ = true;
     return {};
   }
@@ -78,16 +83,17 @@ class PoolReader {
 // Who a recipient is in the list of a job, and what an item is called.
 class Names {
  public:
-  [[nodiscard]] static Result<Names> open(Session& session) {
+  [[nodiscard]] static Result<Names> open(Session& session, store::LedgerView& ledger) {
     VOUCH_TRY(JobBoard board, JobBoard::open(session));
     VOUCH_TRY(const auto views, board.all());
-    Names names{session};
+    Names names{session, ledger};
     for (const JobView& view : views) names.lists_[view.row.id] = view.list_id;
     return names;
   }
 
-  // Empty for a single issuance, and where the list's rows were deleted.
+  // Empty for a single issuance that is final, and where the list's rows were deleted.
   [[nodiscard]] Result<std::string> recipient(const store::CodeOwner& owner) {
+    if (owner.job == owner.key.campaign) return ledger_.single_recipient(owner.key);
     VOUCH_TRY(store::SealedList * list, list_of(owner.job));
     if (list == nullptr) return std::string{};
     VOUCH_TRY(const auto rows, list->find(owner.key.recipient));
@@ -104,7 +110,7 @@ class Names {
   }
 
  private:
-  explicit Names(Session& session) : session_{session} {}
+  Names(Session& session, store::LedgerView& ledger) : session_{session}, ledger_{ledger} {}
 
   [[nodiscard]] Result<store::SealedList*> list_of(ObjectId job) {
     const auto known = lists_.find(job);
@@ -119,6 +125,7 @@ class Names {
   }
 
   Session& session_;
+  store::LedgerView& ledger_;
   std::map<ObjectId, ObjectId> lists_;  // by job
   std::map<ObjectId, store::SealedList> open_;
   std::map<ObjectId, plan::Campaign> campaigns_;
@@ -149,11 +156,18 @@ Result<void> each_page(store::LedgerView& ledger, ObjectId pool, ObjectId job, T
   return {};
 }
 
+// What this file will have delivered when it is confirmed: so that it is the same, byte by byte,
+// however often it must be begun anew.
+bool is_delivered_by_file(const store::CodeOwner& owner) {
+  return owner.by_export && next_state(owner.state, IssuanceEvent::confirm).has_value();
+}
+
 Result<Exported> write_codes(Session& session, store::LedgerView& ledger,
-                             const store::PoolRow& pool, ObjectId job, const NewFile& file) {
+                             const store::PoolRow& pool, ObjectId job, const NewFile& file,
+                             CodeExport& to_confirm) {
   VOUCH_TRY(const store::PoolKey key, store::PoolKey::read(session.settings().value("pool-key")));
   PoolReader codes{session.paths().pools(), pool, key};
-  VOUCH_TRY(Names names, Names::open(session));
+  VOUCH_TRY(Names names, Names::open(session, ledger));
   Exported exported;
   std::string text = "recipient_id,item,code,state,issuance\n";
   const auto write_page = [&](const auto& owners) -> Result<void> {
@@ -161,8 +175,11 @@ Result<Exported> write_codes(Session& session, store::LedgerView& ledger,
       VOUCH_TRY(const std::string recipient, names.recipient(owner));
       VOUCH_TRY(const std::string item, names.item(owner.key));
       VOUCH_TRY(const std::string_view code, codes.code(owner.ordinal));
+      const bool delivers = is_delivered_by_file(owner);
+      if (delivers) to_confirm.note(owner.ordinal);
+      const IssuanceState state = delivers ? IssuanceState::issued : owner.state;
       const std::vector<std::string> fields{recipient, item, std::string{code},
-                                            std::string{name_of(owner.state)},
+                                            std::string{name_of(state)},
                                             format_request_id(owner.key, 0)};
       store::append_csv_row(text, fields, ',');
       ++exported.codes;
@@ -184,6 +201,63 @@ Result<ObjectId> job_of(Session& session, const std::string& name) {
   return row.id;
 }
 
+// What is about to be done, as the question and the answer have it.
+std::string question_of(const CodeExport& exported, std::int64_t codes, const std::string& pool,
+                        const std::string& file) {
+  std::string text;
+  if (exported.waiting() > 0) {
+    text += "take " + format_count(exported.waiting()) + " codes for rows that wait, and ";
+  }
+  return text + "write " + format_count(codes) + " codes of the pool " + pool + ", whole, to " +
+         file + "?";
+}
+
+// The file is there and stays, whatever comes: rows of it may be confirmed already.
+Result<std::int64_t> confirm(Session& session, CodeExport& exported, const std::string& file) {
+  Progress progress{session.out(), session.terminal(), "confirming"};
+  auto issued = exported.confirm([&](std::int64_t done, std::int64_t total) {
+    progress.update(done, total, "", session.clock().now());
+  });
+  if (issued) return issued;
+  Error error = issued.error();
+  error.message = file + " is complete, but not all of its rows are confirmed: " + error.message;
+  error.hint = "export again, to another file: it will hold the same codes, and confirm them";
+  return tl::unexpected<Error>(std::move(error));
+}
+
+Result<void> take(Session& session, CodeExport& exported) {
+  Progress progress{session.out(), session.terminal(), "taking"};
+  auto taken = exported.take([&](std::int64_t done, std::int64_t total) {
+    progress.update(done, total, "", session.clock().now());
+  });
+  if (taken) return {};
+  Error error = taken.error();
+  error.message += "; rows that have a code keep it";
+  if (error.hint.empty()) error.hint = "export again when the cause is gone";
+  return tl::unexpected<Error>(std::move(error));
+}
+
+// Whatever is left is told: rows of a list that was still being planned, for instance.
+Result<void> tell_rest(Session& session, store::LedgerView& ledger, const store::PoolRow& pool,
+                       ObjectId job, const CodeExport& exported, std::int64_t issued) {
+  if (issued < exported.noted()) {
+    session.out().warn(format_count(exported.noted() - issued) +
+                       " codes of the file are of rows that people settled meanwhile");
+  }
+  VOUCH_TRY(const CodeExport rest, CodeExport::find(session, ledger, pool, job));
+  if (rest.unknown() > 0) {
+    session.out().warn(format_count(rest.unknown()) +
+                       " rows are in doubt since before this copy of the ledger: their codes are "
+                       "not known, and people decide about them: vouchctl issuance explain");
+  }
+  for (const std::string& why : exported.left_out()) session.out().warn("left out: " + why);
+  if (rest.waiting() > 0 && exported.left_out().empty()) {
+    session.out().warn(format_count(rest.waiting()) +
+                       " more rows have come to wait meanwhile: export again");
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<int> export_codes(Session& session, const PoolExport& options) {
@@ -194,28 +268,41 @@ Result<int> export_codes(Session& session, const PoolExport& options) {
   // Before its first job no ledger knows the pool, and no code of it is out.
   const std::string& instance = pool.instance.empty() ? session.instance() : pool.instance;
   VOUCH_TRY(store::LedgerView ledger, store::LedgerView::open(session.paths(), instance));
-  std::int64_t count = 0;
+  VOUCH_TRY(CodeExport exported, CodeExport::find(session, ledger, pool, job));
+  VOUCH_TRY(const std::int64_t out, ledger.codes_out(pool.id));
+  VOUCH_CHECK(exported.check(session, pool.codes() - out));
+  std::int64_t count = exported.codes_wanted();
   VOUCH_CHECK(each_page(ledger, pool.id, job, [&](const auto& owners) -> Result<void> {
     count += static_cast<std::int64_t>(owners.size());
     return {};
   }));
-  Record record = {{"pool", "Pool", pool.name}, {"codes", "Codes", count}};
-  record.push_back({"file", "File", options.file});
+  Record record = {{"pool", "Pool", pool.name},
+                   {"codes", "Codes", count},
+                   {"issued", "Issued", exported.waiting() + exported.taken()},
+                   {"left", "Left", pool.codes() - out - exported.codes_wanted()},
+                   {"file", "File", options.file}};
   if (!actor.dry_run) {
-    VOUCH_CHECK(session.require_yes("write " + format_count(count) + " codes of the pool " +
-                                    pool.name + ", whole, to " + options.file + "?"));
+    VOUCH_CHECK(session.require_yes(question_of(exported, count, pool.name, options.file)));
     VOUCH_TRY(NewFile file, NewFile::create(options.file));
-    const Json detail{{"job", options.job}, {"codes", count}, {"file", options.file}};
+    const Json detail{{"job", options.job},
+                      {"codes", count},
+                      {"export", exported.id()},
+                      {"taken", exported.waiting()},
+                      {"file", options.file}};
     VOUCH_CHECK(control->record(actor, "pool export", pool.name,
                                 detail.dump(-1, ' ', false, Json::error_handler_t::replace)));
-    VOUCH_TRY(const Exported exported, write_codes(session, ledger, pool, job, file));
+    VOUCH_CHECK(take(session, exported));
+    VOUCH_TRY(const Exported written, write_codes(session, ledger, pool, job, file, exported));
     VOUCH_CHECK(file.complete());
-    record[1].value = exported.codes;
-    if (exported.nameless > 0) {
-      session.out().warn(format_count(exported.nameless) +
+    VOUCH_TRY(const std::int64_t issued, confirm(session, exported, options.file));
+    record[1].value = written.codes;
+    record[2].value = issued;
+    if (written.nameless > 0) {
+      session.out().warn(format_count(written.nameless) +
                          " of them belong to recipients whose ids Vouch does not keep: single "
                          "issuances, or lists whose rows were deleted");
     }
+    VOUCH_CHECK(tell_rest(session, ledger, pool, job, exported, issued));
   }
   VOUCH_CHECK(session.out().changed("codes", "exported", record, actor.dry_run));
   return 0;

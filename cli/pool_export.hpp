@@ -1,4 +1,5 @@
-// pool_export.hpp: codes that are out, written whole to a file, with whom they belong to.
+// pool_export.hpp: codes, written whole to a file, with whom they belong to: those that are out
+// already, and those of rows that wait for an export (code_export.hpp).
 //
 // The only place where Vouch shows a code to a person: administrators alone, asked for a yes, and
 // recorded in the audit trail before the file is there.

@@ -6,6 +6,7 @@ Result<void> check_uncertain(store::ControlStore& control, const plan::Campaign&
                              bool accepted) {
   if (accepted) return {};
   for (const plan::Item& item : campaign.items) {
+    if (item.by_export()) continue;
     VOUCH_TRY(const store::DownstreamRow row, control.downstream(item.downstream));
     if (row.definition.contract != plan::Contract::none) continue;
     return fail(Errc::usage,

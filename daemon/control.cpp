@@ -444,6 +444,7 @@ Result<void> Control::notice_troubles(Instant now) {
     notices_.held(job, totals, now);
     const data::JobNow* known = snapshot->job(job.number);
     if (known == nullptr) continue;
+    if (known->exports != 0) VOUCH_CHECK(notice_exports(job, totals));
     if (std::string why = failure_watch_.look(job, *known, totals); !why.empty()) {
       parts_.writer.push(data::ChangeJob{.number = job.number,
                                          .action = JobAction::pause,
@@ -454,6 +455,21 @@ Result<void> Control::notice_troubles(Instant now) {
     VOUCH_TRY(const std::int64_t open, reader_.open_rows(job.number));
     notices_.late(job, *known->finish_by, open, now, parts_.clock.wall_now());
   }
+  return {};
+}
+
+// Only when nothing is called any more: until then nobody need come.
+Result<void> Control::notice_exports(const data::JobRecord& job, const data::StateCounts& totals) {
+  const auto count = [&](IssuanceState state) { return totals[static_cast<std::size_t>(state)]; };
+  const std::int64_t waiting = count(IssuanceState::planned) + count(IssuanceState::waiting);
+  const bool is_planned = job.ranges_planned == job.ranges || job.pilot_left.value_or(1) <= 0;
+  // Who asked for single issuances was told when they were born.
+  if (job.kind == data::JobKind::single) return {};
+  const bool calls = count(IssuanceState::sending) + count(IssuanceState::in_doubt) > 0;
+  if (waiting == 0) notices_.exports(job, 0);
+  if (waiting == 0 || calls || !is_planned || job.state != JobState::running) return {};
+  VOUCH_TRY(const auto due, reader_.next_due(job.number));
+  if (!due) notices_.exports(job, waiting);
   return {};
 }
 

@@ -82,6 +82,8 @@ class Control {
   [[nodiscard]] Result<void> notice_short_jobs(std::int64_t last,
                                                const std::vector<data::JobRecord>& jobs);
   [[nodiscard]] Result<void> notice_troubles(Instant now);
+  [[nodiscard]] Result<void> notice_exports(const data::JobRecord& job,
+                                            const data::StateCounts& totals);
   [[nodiscard]] Result<void> notice_pools();
 
   store::ControlStore control_;

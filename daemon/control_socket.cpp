@@ -25,6 +25,7 @@ using data::Proposal;
 using data::ProposalState;
 
 constexpr std::string_view kRoot = "/proposals";
+constexpr std::string_view kExports = "/exports/";
 constexpr int kShownMax = 50;
 // What stands for a reference: that people say so.
 constexpr std::string_view kByHand = "by hand";
@@ -157,6 +158,8 @@ ControlSocket::ControlSocket(store::ControlStore control, data::LedgerReader rea
       reader_{std::move(reader)},
       policy_{std::move(policy)},
       parts_{parts},
+      exports_{parts.board, parts.clock,
+               [this](data::LedgerMessage message) { return write(std::move(message)); }},
       server_{parts.clock} {
   server_.serve([this](const HttpRequest& request) { return answer(request); });
   server_.on_round([this](Instant now) { return go_on(now); });
@@ -206,6 +209,9 @@ Result<data::Authority> ControlSocket::authority_of(const HttpRequest& request) 
 
 Result<std::string> ControlSocket::carry_out(const HttpRequest& request) {
   VOUCH_TRY(const data::Authority by, authority_of(request));
+  if (request.method == "POST" && request.path.starts_with(kExports)) {
+    return exports_.carry_out(control_, by, request.path.substr(kExports.size()), request.body);
+  }
   const bool is_root = request.path == kRoot;
   if (!is_root && !request.path.starts_with(std::string{kRoot} + "/")) {
     return fail(Errc::not_found, "there is no " + std::string{request.path} + " here");
@@ -249,8 +255,8 @@ Result<void> ControlSocket::write(data::LedgerMessage message) {
     if (!parts_.health.store_ok()) return tl::unexpected<Error>(parts_.health.error());
     if (stop_ || parts_.clock.now() >= deadline) {
       return fail(Errc::busy, "the ledger has not taken it in time",
-                  "see what became of it: "
-                  "vouchctl issuance resolve --list");
+                  "see what became of it: vouchctl issuance resolve --list; an export is run "
+                  "again");
     }
     sleep_until(parts_.clock, parts_.clock.now() + kWritePoll);
   }

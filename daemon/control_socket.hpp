@@ -3,7 +3,8 @@
 // A Unix socket on which vouchctl speaks HTTP with JSON.  Whoever connects is known by SO_PEERCRED,
 // never by what he says; the account must be an operator's.  Here rows in doubt or held are
 // proposed to be settled, and proposals are confirmed or refused; who may confirm what is the
-// ledger's rule, so that nothing written into the control store can stand for a yes.
+// ledger's rule, so that nothing written into the control store can stand for a yes.  Codes are
+// taken here for an export, too.
 //
 //   GET  /proposals                   the newest
 //   GET  /proposals/ID
@@ -13,6 +14,7 @@
 //   POST /proposals/ID/open           {"rows":n,"digest":d}: it is complete
 //   POST /proposals/ID/confirm        {"digest":d}
 //   POST /proposals/ID/refuse         {"reason":text}
+//   POST /exports/...                 codes that go out by an export: export_desk.hpp
 //
 // Answers are {"ok":true,"proposal":{...}} or {"ok":false,"code","message","hint"}.
 //
@@ -34,6 +36,8 @@
 #include "daemon/data/health.hpp"
 #include "daemon/data/ledger_reader.hpp"
 #include "daemon/data/ledger_writer.hpp"
+#include "daemon/data/snapshot.hpp"
+#include "daemon/export_desk.hpp"
 
 namespace vouch::daemon {
 
@@ -41,6 +45,7 @@ class ControlSocket {
  public:
   struct Parts {
     data::LedgerWriter& writer;
+    const data::SnapshotBoard& board;
     const data::Health& health;
     const Clock& clock;
     Random& random;
@@ -81,6 +86,7 @@ class ControlSocket {
   data::LedgerReader reader_;
   std::string policy_;
   Parts parts_;
+  ExportDesk exports_;
   access::HttpServer server_;
   std::uint64_t page_ticket_ = 0;  // of the page that is being written
   std::atomic<bool> draining_{false};

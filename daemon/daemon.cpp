@@ -198,7 +198,7 @@ Daemon::Daemon(const Config& config, const Clock& clock, Random& random, Opened 
       control_socket_{std::move(opened.socket_control),
                       std::move(opened.socket_reader),
                       std::move(opened.policy),
-                      {writer_, health_, clock, random}},
+                      {writer_, board_, health_, clock, random}},
       http_{clock},
       started_at_ms_{to_ms(clock.wall_now())} {}
 

@@ -231,6 +231,7 @@ void Definitions::fill_campaign(data::JobNow& now, ObjectId id, int version) con
   for (const plan::Item& item : now.campaign->items) {
     const data::DownstreamNow* to = downstream(item.downstream);
     now.item_downstreams.push_back(to == nullptr ? 0 : to->id);
+    if (item.by_export()) now.exports |= std::uint32_t{1} << item.number;
     const auto from = pools_.find(item.pool);
     now.item_pools.push_back(from == pools_.end() ? nullptr : from->second);
   }
@@ -280,8 +281,9 @@ std::string Definitions::blocked(const data::JobNow& now, const store::JobRow* r
     const std::string& pool = now.campaign->items[i].pool;
     if (!pool.empty() && now.item_pools[i] == nullptr) return "the pool " + pool + " is missing";
   }
-  for (const ObjectId id : now.item_downstreams) {
-    const auto to = downstreams_.find(id);
+  for (std::size_t item = 0; item < now.items_count(); ++item) {
+    if (now.by_export(item)) continue;
+    const auto to = downstreams_.find(now.item_downstreams[item]);
     if (to == downstreams_.end()) return "a downstream of the campaign is missing";
     if (to->second.paused) return "downstream " + to->second.name + " is paused";
     for (const Stop& stop : stops_) {

@@ -102,6 +102,17 @@ void Notices::held(const data::JobRecord& job, const data::StateCounts& totals, 
             subject_of(job));
 }
 
+void Notices::exports(const data::JobRecord& job, std::int64_t waiting) {
+  if (waiting == 0) {
+    exports_.erase(job.number);
+    return;
+  }
+  if (!exports_.insert(job.number).second) return;
+  tell_("export", subject_of(job),
+        std::to_string(waiting) +
+            " rows wait for an export of their codes; see vouchctl job show " + subject_of(job));
+}
+
 void Notices::pool(const store::PoolRow& pool, std::int64_t left) {
   if (left >= pool.low_water) {
     low_pools_.erase(pool.id);

@@ -38,6 +38,8 @@ class Notices {
             WallTime wall);
   // More rows of the job are held than were told of; again after a minute at the earliest.
   void held(const data::JobRecord& job, const data::StateCounts& totals, Instant now);
+  // All that is left of the job, so many rows, waits for an export; told once, until none does.
+  void exports(const data::JobRecord& job, std::int64_t waiting);
   // Pools with fewer codes left than their low water; each once, until codes were added.
   void pool(const store::PoolRow& pool, std::int64_t left);
   // Breakers that have not been closed for five minutes; each outage once.
@@ -65,6 +67,7 @@ class Notices {
   std::set<std::int64_t> late_;         // by the job's number
   std::map<std::int64_t, Pace> paces_;  // by the job's number
   std::map<std::int64_t, Held> held_;   // by the job's number
+  std::set<std::int64_t> exports_;      // by the job's number
   std::map<ObjectId, Outage> outages_;  // by downstream
   std::set<ObjectId> low_pools_;        // that were told of
 };

@@ -22,6 +22,10 @@ namespace vouch::plan {
 enum class VoucherKind : std::uint8_t { coupon, balance, other, code };
 [[nodiscard]] std::string_view name_of(VoucherKind kind);
 
+// How a voucher reaches its recipient: a downstream is called, or an operator exports the code.
+enum class Delivery : std::uint8_t { downstream, by_export };
+[[nodiscard]] std::string_view name_of(Delivery delivery);
+
 // How often a recipient may be given what a campaign holds.
 enum class OncePer : std::uint8_t { campaign, year, month, day, job, column };
 [[nodiscard]] std::string_view name_of(OncePer once_per);
@@ -38,10 +42,13 @@ struct Item {
   std::uint8_t number = 0;  // place in the file; never reused for another item
   std::string name;
   VoucherKind kind = VoucherKind::coupon;
-  std::string downstream;  // by name
+  Delivery delivery = Delivery::downstream;
+  std::string downstream;  // by name; empty when it is delivered by export
   std::string pool;        // of kind code: where the codes come from, by name
   Amount amount;
   std::string fields_json;  // further members of the request body, a JSON object: "{}" for none
+
+  [[nodiscard]] bool by_export() const { return delivery == Delivery::by_export; }
 };
 inline constexpr std::size_t kItemsMax = 32;
 // The largest amount of one voucher, fixed or from a column.

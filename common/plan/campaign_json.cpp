@@ -10,6 +10,7 @@ namespace vouch::plan {
 namespace {
 
 constexpr std::array<std::string_view, 4> kKindNames = {"coupon", "balance", "other", "code"};
+constexpr std::array<std::string_view, 2> kDeliveryNames = {"downstream", "export"};
 constexpr std::array<std::string_view, 6> kOncePerNames = {"campaign", "year", "month",
                                                            "day",      "job",  "column"};
 // Those that a file may write as plain text; a column needs its name: {"column": "order_no"}.
@@ -150,6 +151,25 @@ Result<std::string> read_pool(JsonReader& item, VoucherKind kind) {
   return pool.value_or("");
 }
 
+// An item that is exported is of kind code, and nobody is called for it.
+Result<void> read_delivery(JsonReader& reader, Item& item) {
+  if (reader.optional("delivery") != nullptr) {
+    VOUCH_TRY(item.delivery, read_enum<Delivery>(reader, "delivery", kDeliveryNames));
+  }
+  if (!item.by_export()) {
+    VOUCH_TRY(item.downstream, reader.text("downstream"));
+    return check_name(reader.at("downstream"), item.downstream);
+  }
+  if (item.kind != VoucherKind::code) {
+    return reader.refuse("delivery", "only an item of kind code can be delivered by export");
+  }
+  for (const char* of_a_call : {"downstream", "fields"}) {
+    if (reader.optional(of_a_call) == nullptr) continue;
+    return reader.refuse(of_a_call, "nobody is called for an item that is delivered by export");
+  }
+  return {};
+}
+
 Result<Item> read_item(const Json& value, std::size_t place) {
   VOUCH_TRY(JsonReader reader, JsonReader::object(value, "/items/" + std::to_string(place)));
   Item item;
@@ -157,8 +177,7 @@ Result<Item> read_item(const Json& value, std::size_t place) {
   VOUCH_TRY(item.name, reader.text("name"));
   VOUCH_CHECK(check_name(reader.at("name"), item.name));
   VOUCH_TRY(item.kind, read_enum<VoucherKind>(reader, "kind", kKindNames));
-  VOUCH_TRY(item.downstream, reader.text("downstream"));
-  VOUCH_CHECK(check_name(reader.at("downstream"), item.downstream));
+  VOUCH_CHECK(read_delivery(reader, item));
   VOUCH_TRY(item.pool, read_pool(reader, item.kind));
   if (const Json* amount = reader.optional("amount")) {
     VOUCH_TRY(item.amount, read_amount(*amount, reader.at("amount")));
@@ -206,7 +225,11 @@ Json item_json(const Item& item) {
   Json out = Json::object();
   out["name"] = item.name;
   out["kind"] = name_of(item.kind);
-  out["downstream"] = item.downstream;
+  if (item.by_export()) {
+    out["delivery"] = name_of(item.delivery);
+  } else {
+    out["downstream"] = item.downstream;
+  }
   if (!item.pool.empty()) out["pool"] = item.pool;
   if (!item.amount.currency.empty()) out["amount"] = amount_json(item.amount);
   if (!item.fields_json.empty() && item.fields_json != "{}") {
@@ -219,6 +242,10 @@ Json item_json(const Item& item) {
 
 std::string_view name_of(VoucherKind kind) {
   return kKindNames[static_cast<std::size_t>(kind)];
+}
+
+std::string_view name_of(Delivery delivery) {
+  return kDeliveryNames[static_cast<std::size_t>(delivery)];
 }
 
 std::string_view name_of(OncePer once_per) {

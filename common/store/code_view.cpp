@@ -6,7 +6,7 @@ namespace {
 // Walks the primary key of `code`, and finds each issuance by its own.
 constexpr std::string_view kOwners = R"sql(
   SELECT code.ordinal, campaign.id, code.recipient_key, code.occurrence, code.item,
-         issuance.state, job.id
+         issuance.state, job.id, issuance.downstream_version
     FROM pool
     JOIN code ON code.pool = pool.number
     JOIN campaign ON campaign.number = code.campaign
@@ -34,7 +34,8 @@ Result<std::vector<CodeOwner>> code_owners(LedgerView& ledger, ObjectId pool, st
                               .occurrence = static_cast<std::uint64_t>(select.integer(3)),
                               .item = static_cast<std::uint8_t>(select.integer(4))},
                       .state = static_cast<IssuanceState>(select.integer(5)),
-                      .job = static_cast<ObjectId>(select.integer(6))});
+                      .job = static_cast<ObjectId>(select.integer(6)),
+                      .by_export = select.integer(7) == 0});
   }
 }
 

@@ -18,7 +18,8 @@ struct CodeOwner {
   std::int64_t ordinal = 0;
   IssuanceKey key;
   IssuanceState state = IssuanceState::sending;
-  ObjectId job = 0;  // that is responsible now
+  ObjectId job = 0;        // that is responsible now
+  bool by_export = false;  // the code goes out by an export, not in a call
 };
 
 // The owners of the codes from ordinal `from` on, in their order: of kCodesPage codes.

@@ -67,23 +67,26 @@ Result<CampaignRow> decode(StoredCampaign stored_row) {
 
 }  // namespace
 
+Result<void> ControlStore::check_target(const plan::Item& item, const std::string& where) {
+  const auto target = downstream(item.downstream);
+  if (!target && target.error().code == Errc::not_found) {
+    Error error = target.error();
+    error.code = Errc::invalid;  // the file is to be mended, or the downstream made first
+    return within(where + "/downstream", std::move(error));
+  }
+  if (!target) return tl::unexpected<Error>(target.error());
+  if (target->definition.kind == item.kind) return {};
+  return fail(Errc::invalid,
+              where + "/kind: \"" + item.downstream + "\" issues vouchers of kind " +
+                  std::string{name_of(target->definition.kind)} + ", not " +
+                  std::string{name_of(item.kind)},
+              "name another downstream or kind");
+}
+
 Result<void> ControlStore::check_campaign(const plan::Campaign& campaign) {
   for (const plan::Item& item : campaign.items) {
     const std::string where = "/items/" + std::to_string(item.number);
-    const auto target = downstream(item.downstream);
-    if (!target && target.error().code == Errc::not_found) {
-      Error error = target.error();
-      error.code = Errc::invalid;  // the file is to be mended, or the downstream made first
-      return within(where + "/downstream", std::move(error));
-    }
-    if (!target) return tl::unexpected<Error>(target.error());
-    if (target->definition.kind != item.kind) {
-      return fail(Errc::invalid,
-                  where + "/kind: \"" + item.downstream + "\" issues vouchers of kind " +
-                      std::string{name_of(target->definition.kind)} + ", not " +
-                      std::string{name_of(item.kind)},
-                  "name another downstream or kind");
-    }
+    if (!item.by_export()) VOUCH_CHECK(check_target(item, where));
     if (item.pool.empty()) continue;
     const auto from = pool(item.pool);
     if (!from && from.error().code == Errc::not_found) {

@@ -212,6 +212,7 @@ class ControlStore {
 
   // Refuses items whose downstream is unknown or of another kind, and a name that is taken.
   [[nodiscard]] Result<void> check_campaign(const plan::Campaign&);
+  [[nodiscard]] Result<void> check_target(const plan::Item& item, const std::string& where);
   // The same, then creates it.
   [[nodiscard]] Result<CampaignRow> create_campaign(const Actor&, const plan::Campaign&, Random&);
   [[nodiscard]] Result<void> set_campaign_state(const Actor&, std::string_view name_or_id,

@@ -9,13 +9,15 @@
 #include <numeric>
 
 #include "common/files.hpp"
+#include "common/json.hpp"
 #include "common/text.hpp"
 
 namespace vouch::store {
 namespace {
 
-// A resent call that is out keeps its row in the index of what is due with this date (year 9999).
-constexpr std::int64_t kInFlightMs = kNeverMs;
+// A resent call that is out keeps its row in the index of what is due with a date of the year 9999,
+// and so does what waits for an export.
+static_assert(kExportMarksEndMs <= kNeverMs);
 
 constexpr std::string_view kCodesOut = "SELECT next_ordinal FROM pool WHERE id = :id";
 constexpr std::string_view kJobs = R"sql(
@@ -107,6 +109,28 @@ constexpr std::string_view kDue = R"sql(
 constexpr std::string_view kCampaignOfJob =
     "SELECT c.id FROM job AS j JOIN campaign AS c ON c.number = j.campaign WHERE j.id = :job";
 
+// By the index issuance_due, which has all that is asked for but the code.
+constexpr std::string_view kExports = R"sql(
+  SELECT next_at_ms, count(*) FROM issuance
+   WHERE job = (SELECT number FROM job WHERE id = :job)
+     AND next_at_ms >= 253402300000000 AND next_at_ms < 253402300003000
+   GROUP BY next_at_ms
+)sql";
+constexpr std::string_view kExportsWithoutCode = R"sql(
+  SELECT count(*) FROM issuance
+   WHERE job = (SELECT number FROM job WHERE id = :job) AND next_at_ms = :mark
+     AND ordinal IS NULL
+)sql";
+constexpr std::string_view kExported = R"sql(
+  SELECT count(*) FROM issuance AS i JOIN job AS j ON j.number = i.job
+   WHERE j.id = :job AND i.campaign = j.campaign AND i.state = 5 AND i.downstream_version = 0
+)sql";
+constexpr std::string_view kSingleInput = R"sql(
+  SELECT input FROM issuance_input
+   WHERE campaign = (SELECT number FROM campaign WHERE id = :campaign)
+     AND recipient_key = :recipient AND occurrence = :occurrence
+)sql";
+
 constexpr std::string_view kEvent = R"sql(
   SELECT e.seq, e.at_ms, e.kind, j.id, c.id, e.recipient_key, e.occurrence, e.item, e.round,
          e.from_state, e.to_state, e.outcome, e.http_status, e.transport, e.sends, e.duration_us,
@@ -166,13 +190,14 @@ IssuanceRow read_issuance(const Statement& row, ObjectId campaign) {
   out.job = static_cast<ObjectId>(row.integer(5));
   out.campaign_version = static_cast<int>(row.integer(6));
   out.downstream_version = static_cast<int>(row.integer(7));
+  out.by_export = out.downstream_version == 0;
   out.amount_minor = row.integer_or_null(8);
   out.intent = row.wall(9);
   out.doubt = wall_or_null(row, 10);
   out.attempts = static_cast<int>(row.integer(11));
   out.strikes = static_cast<int>(row.integer(12));
   const auto next_at_ms = row.integer_or_null(13);
-  if (next_at_ms && *next_at_ms < kInFlightMs) out.next_at = from_ms(*next_at_ms);
+  if (next_at_ms && *next_at_ms < kExportMarksMs) out.next_at = from_ms(*next_at_ms);
   out.last_event = row.integer_or_null(14);
   return out;
 }
@@ -278,6 +303,43 @@ Result<std::optional<JobProgress>> LedgerView::job(ObjectId id) {
 
 Result<std::vector<JobProgress>> LedgerView::jobs() {
   return copy_rows(database_.prepared(kJobs), read_job);
+}
+
+Result<std::vector<ExportRows>> LedgerView::exports(ObjectId job) {
+  return copy_rows(database_.prepared(kExports).bind(":job", static_cast<std::int64_t>(job)),
+                   [](const Statement& row) {
+                     const std::int64_t mark = row.integer(0);
+                     return ExportRows{.stage = export_stage(mark),
+                                       .item = export_item(mark),
+                                       .rows = row.integer(1)};
+                   });
+}
+
+Result<std::int64_t> LedgerView::exports_without_code(ObjectId job, const ExportRows& of) {
+  VOUCH_TRY(auto rows, copy_rows(database_.prepared(kExportsWithoutCode)
+                                     .bind(":job", static_cast<std::int64_t>(job))
+                                     .bind(":mark", export_mark(of.stage, of.item)),
+                                 [](const Statement& row) { return row.integer(0); }));
+  return rows.empty() ? 0 : rows.front();
+}
+
+Result<std::int64_t> LedgerView::exported(ObjectId job) {
+  VOUCH_TRY(auto rows,
+            copy_rows(database_.prepared(kExported).bind(":job", static_cast<std::int64_t>(job)),
+                      [](const Statement& row) { return row.integer(0); }));
+  return rows.empty() ? 0 : rows.front();
+}
+
+Result<std::string> LedgerView::single_recipient(const IssuanceKey& key) {
+  VOUCH_TRY(auto rows,
+            copy_rows(database_.prepared(kSingleInput)
+                          .bind(":campaign", static_cast<std::int64_t>(key.campaign))
+                          .bind(":recipient", as_blob(key.recipient))
+                          .bind(":occurrence", static_cast<std::int64_t>(key.occurrence)),
+                      [](const Statement& row) { return row.string(0); }));
+  if (rows.empty()) return std::string{};
+  VOUCH_TRY(const Json input, parse_json(rows.front()));
+  return input.value("recipient_id", std::string{});
 }
 
 Result<std::optional<IssuanceRow>> LedgerView::issuance(const IssuanceKey& key) {

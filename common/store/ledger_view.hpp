@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "common/downstream_state.hpp"
+#include "common/export_mark.hpp"
 #include "common/identity.hpp"
 #include "common/issuance_state.hpp"
 #include "common/result.hpp"
@@ -25,6 +26,22 @@
 namespace vouch::store {
 
 inline constexpr int kPageRows = 1000;
+
+// Open issuances whose codes go out by an export, of one item and at one stage.
+struct ExportRows {
+  ExportStage stage = ExportStage::waits;
+  int item = 0;
+  std::int64_t rows = 0;
+};
+
+// The same of a whole job: what people must know to export them.
+struct OpenExports {
+  std::array<std::int64_t, kExportStages> by_stage{};
+  std::int64_t unknown = 0;        // of those in doubt: which code they have is not known here
+  std::vector<std::string> pools;  // that the codes come from, by name
+
+  [[nodiscard]] std::int64_t rows() const { return by_stage[0] + by_stage[1] + by_stage[2]; }
+};
 
 // A job's present state and totals.
 struct JobProgress {
@@ -42,6 +59,7 @@ struct JobProgress {
   std::optional<std::int64_t> pilot_left;
   WallTime submitted;
   std::optional<WallTime> started, ended;
+  OpenExports exports;  // where somebody has asked for them (cli/open_exports.hpp)
 
   // I2: accepted rows x items = issuances by state + repeats + moved + not yet planned.
   [[nodiscard]] std::int64_t total() const;
@@ -56,12 +74,13 @@ struct IssuanceRow {
   ObjectId job = 0;
   int campaign_version = 0;
   int downstream_version = 0;
+  bool by_export = false;  // nobody is called for it
   std::optional<std::int64_t> amount_minor;
   WallTime intent;
   std::optional<WallTime> doubt;
   int attempts = 0;
   int strikes = 0;
-  std::optional<WallTime> next_at;  // nothing while a call is out
+  std::optional<WallTime> next_at;  // nothing while a call is out, or for an export
   std::optional<std::int64_t> last_event;
 };
 
@@ -92,6 +111,16 @@ class LedgerView {
 
   [[nodiscard]] Result<std::optional<JobProgress>> job(ObjectId id);
   [[nodiscard]] Result<std::vector<JobProgress>> jobs();
+
+  // The job's open issuances that are delivered by export.  Counts index entries only: some ten
+  // million a second.
+  [[nodiscard]] Result<std::vector<ExportRows>> exports(ObjectId job);
+  // Of one of these, how many have no code yet.  Looks at each row.
+  [[nodiscard]] Result<std::int64_t> exports_without_code(ObjectId job, const ExportRows& of);
+  // The job's issuances that were exported.  Walks through its campaign.
+  [[nodiscard]] Result<std::int64_t> exported(ObjectId job);
+  // Whose single issuance it is, while that is open; empty when it is not kept any more.
+  [[nodiscard]] Result<std::string> single_recipient(const IssuanceKey& key);
 
   [[nodiscard]] Result<std::optional<IssuanceRow>> issuance(const IssuanceKey& key);
   // All issuances of a recipient in one campaign.

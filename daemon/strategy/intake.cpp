@@ -43,7 +43,9 @@ Instant Intake::run_once(Instant now) {
   jobs_on_.clear();
   for (const auto& [number, job] : snapshot_->jobs) {
     if (!job.may_start()) continue;
-    for (const ObjectId downstream : job.item_downstreams) ++jobs_on_[downstream];
+    for (const ObjectId downstream : job.item_downstreams) {
+      if (downstream != 0) ++jobs_on_[downstream];
+    }
   }
   // A reader that is busy: leases are kept a second longer.
   static_cast<void>(leases_.begin_round(now, *snapshot_));
@@ -83,8 +85,10 @@ Result<bool> Intake::work(const JobNow& job, Plan& plan, Instant now) {
   }
   if (job.kind == JobKind::rerun && job.ranges_planned < job.ranges) {
     if (!quiet || job.state != JobState::running) return true;
-    plan.state_ticket = writer_.push(data::GatherRerun{
-        .job_number = job.number, .from_job = job.rerun_of, .states = job.rerun_states});
+    plan.state_ticket = writer_.push(data::GatherRerun{.job_number = job.number,
+                                                       .from_job = job.rerun_of,
+                                                       .states = job.rerun_states,
+                                                       .exports = job.exports});
     return true;
   }
   // A deadline passes for what is blocked too.
@@ -252,7 +256,10 @@ data::LeasePtr Intake::lease_of_page(const JobNow& job, Plan& plan) {
 
 Result<bool> Intake::end_open_rows(const JobNow& job, Plan& plan, IssuanceState to) {
   if (writer_.committed() < std::max(plan.due_ticket, plan.state_ticket)) return true;
-  VOUCH_TRY(const bool left, reader_.has_startable(job.number));
+  VOUCH_TRY(bool left, reader_.has_startable(job.number));
+  if (!left && to == IssuanceState::cancelled) {
+    VOUCH_TRY(left, reader_.has_taken(job.number));
+  }
   // A cancelled job without rows is ended by one empty page.
   const bool first = to == IssuanceState::cancelled && plan.state_ticket == 0;
   if (!left && !first) return false;
@@ -311,7 +318,9 @@ bool Intake::plans_on(const JobNow& job, const Plan& plan) {
 
 int Intake::page_room(const JobNow& job, const Plan& plan) const {
   std::map<ObjectId, int> items_on;
-  for (const ObjectId downstream : job.item_downstreams) ++items_on[downstream];
+  for (const ObjectId downstream : job.item_downstreams) {
+    if (downstream != 0) ++items_on[downstream];
+  }
   int rows = kPageRows / static_cast<int>(job.item_downstreams.size());
   for (const auto& [downstream, items] : items_on) {
     const int free = room(job, plan, downstream, RowSort::fresh);
@@ -326,7 +335,8 @@ int Intake::page_room(const JobNow& job, const Plan& plan) const {
 }
 
 Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState state, bool probe) {
-  const bool sending = state == IssuanceState::sending;
+  // What waits for an export is bounded by the disk alone, as what is not called at all.
+  const bool sending = state == IssuanceState::sending && job.calls_count() > 0;
   int rows = sending ? page_room(job, plan) : kPageRows / static_cast<int>(job.items_count());
   if (!sending && writer_.queued() > 4) return true;
   if (plan.pilot_left && job.pilot_left) {
@@ -373,15 +383,7 @@ Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState stat
     plan.maker->make_fresh(job, *snapshot_, recipient, plan.range, called, message.intents);
     if (sending && job.has_pools()) message.cursors.push_back(row.key().to_bytes());
   }
-  if (sending) {
-    data::ReadyRows reserved;
-    for (Intent& intent : message.intents) {
-      intent.probe = probe;
-      intent.lease = lease;
-    }
-    for (const Intent& intent : message.intents) ++reserved[data::owner_of(intent)];
-    if (!ready_.reserve(reserved)) return false;
-  }
+  if (sending && !reserve_calls(message.intents, lease, probe)) return false;
   if (!page.empty()) {
     message.planned_from = page.front().recipient_key;
     message.planned_to = page.back().key().to_bytes();
@@ -396,9 +398,24 @@ Result<bool> Intake::plan_page(const JobNow& job, Plan& plan, IssuanceState stat
   return true;
 }
 
+// Room in the ready queue for those that are called, under that lease.
+bool Intake::reserve_calls(std::vector<Intent>& intents, const data::LeasePtr& lease, bool probe) {
+  data::ReadyRows reserved;
+  for (Intent& intent : intents) {
+    if (intent.by_export) continue;
+    intent.probe = probe;
+    intent.lease = lease;
+    ++reserved[data::owner_of(intent)];
+  }
+  return ready_.reserve(reserved);
+}
+
 bool Intake::knows_downstreams(const JobNow& job) const {
-  return std::all_of(job.item_downstreams.begin(), job.item_downstreams.end(),
-                     [this](ObjectId id) { return snapshot_->downstream(id) != nullptr; });
+  for (std::size_t item = 0; item < job.items_count(); ++item) {
+    if (job.by_export(item)) continue;
+    if (snapshot_->downstream(job.item_downstreams[item]) == nullptr) return false;
+  }
+  return true;
 }
 
 void Intake::note(ObjectId job, std::string problem) {

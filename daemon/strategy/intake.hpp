@@ -156,6 +156,8 @@ class Intake {
   [[nodiscard]] static bool plans_on(const data::JobNow& job, const Plan& plan);
   // Rows of a page whose every item has room in its downstream's ready queue.
   [[nodiscard]] int page_room(const data::JobNow& job, const Plan& plan) const;
+  [[nodiscard]] bool reserve_calls(std::vector<data::Intent>& intents, const data::LeasePtr& lease,
+                                   bool probe);
   [[nodiscard]] bool knows_downstreams(const data::JobNow& job) const;
   [[nodiscard]] int depth_wanted(ObjectId downstream) const;
   [[nodiscard]] bool is_uncertain(ObjectId downstream) const;

@@ -106,8 +106,6 @@ void IntentMaker::make_fresh(const JobNow& job, const data::Snapshot& snapshot,
                              std::vector<Intent>& out) {
   places_.plan(*job.campaign, recipient.amounts, items_);
   for (const plan::PlannedItem& planned : items_) {
-    const data::DownstreamNow& downstream =
-        snapshot.downstreams.at(job.item_downstreams[planned.item]);
     Intent& intent = out.emplace_back();
     intent.key = {.campaign = job.campaign_id,
                   .recipient = recipient.key,
@@ -117,12 +115,19 @@ void IntentMaker::make_fresh(const JobNow& job, const data::Snapshot& snapshot,
     intent.job_number = job.number;
     intent.range = range;
     intent.campaign_version = job.campaign_version;
+    intent.campaign = job.campaign;
+    intent.amount_minor = planned.amount_minor;
+    if (job.by_export(planned.item)) {
+      intent.by_export = true;
+      intent.request_id = format_request_id(intent.key, 0);
+      continue;
+    }
+    const data::DownstreamNow& downstream =
+        snapshot.downstreams.at(job.item_downstreams[planned.item]);
     intent.downstream_version = downstream.version;
     intent.downstream = downstream.id;
-    intent.campaign = job.campaign;
     intent.definition = downstream.versions.at(downstream.version);
     intent.pool = job.item_pools[planned.item];
-    intent.amount_minor = planned.amount_minor;
     intent.fresh = true;
     if (called) complete(job, recipient, intent);
   }

@@ -46,7 +46,8 @@ class IntentMaker {
   [[nodiscard]] Result<void> check_attributes(const data::JobNow& job,
                                               const data::Snapshot& snapshot) const;
 
-  // Appends the recipient's intents, each under its downstream's present version.
+  // Appends the recipient's intents, each under its downstream's present version; those of items
+  // that are delivered by export have none.
   // With `called` false without body and digest, for rows that will not be called.
   void make_fresh(const data::JobNow& job, const data::Snapshot& snapshot,
                   const Recipient& recipient, std::int32_t range, bool called,

@@ -49,10 +49,15 @@ Result<void> LeaseBook::begin_round(Instant now, const data::Snapshot& snapshot)
 }
 
 Result<bool> LeaseBook::is_needed(std::int64_t job, std::int32_t range, const Entry& entry) {
-  if (snapshot_->job(job) == nullptr) return false;
+  const JobNow* of = snapshot_->job(job);
+  if (of == nullptr) return false;
   if (now_ < entry.wanted_at + kWantedFor) return true;
   // Nobody has wanted to call under it for long: whatever was asked of the writer is done.
-  return reader_.range_has_open_rows(job, range);
+  // What waits for an export may wait for long, and nobody is called about it.
+  const bool exports = of->kind == JobKind::list && of->exports != 0;
+  return reader_.range_has_open_rows(
+      job, range,
+      exports ? data::LedgerReader::Planned::exported : data::LedgerReader::Planned::called);
 }
 
 void LeaseBook::note_refusals() {

@@ -124,6 +124,7 @@ void Intake::plan_singles() {
     bool locked = true;
     for (Intent& intent : message.intents) {
       intent.single = true;
+      if (intent.by_export) continue;
       intent.lease = leases_.of_issuance(request.job, intent.request_id);
       locked = locked && intent.lease;
       ++reserved[data::owner_of(intent)];

@@ -208,3 +208,46 @@ TEST_CASE(
   check_holds(words.why, "settled by people: by hand: asked them (prp_1 by jo), reference c-17");
   check_holds(words.tried, "one call, at ");
 }
+
+TEST_CASE("explain words: of a code that goes out by an export, with the whole command") {
+  IssuanceFacts facts = facts_with(Contract::key, true);
+  facts.downstream.clear();
+  facts.pool = "vip";
+  store::EventRow taken;
+  taken.kind = EventKind::exported;
+  taken.to_state = static_cast<int>(S::in_doubt);
+  struct Case {
+    S state;
+    bool has_code;
+    const char* next;
+    const char* advice;
+  };
+  for (const Case& c : {
+           Case{S::planned, false, "an export of the pool vip gives it its code",
+                "vouchctl pool export vip --job job_1 --to FILE"},
+           Case{S::sending, true, "issued when the export has its file on the disk",
+                "vouchctl pool export vip --job job_1 --to FILE"},
+           Case{S::in_doubt, true, "the next export of its job writes the same code",
+                "vouchctl pool export vip --job job_1 --to FILE"},
+           Case{S::in_doubt, false, "until people decide", "in the exported files"},
+           Case{S::issued, true, "nothing: it is given", "export the code again"},
+           Case{S::cancelled, false, "nothing by itself", "vouchctl job rerun job_1"},
+       }) {
+    CAPTURE(static_cast<int>(c.state));
+    store::IssuanceRow row = row_in(c.state);
+    row.by_export = true;
+    row.next_at.reset();
+    const std::vector<store::EventRow> history(c.has_code ? 1 : 0, taken);
+    const Explanation words = explain(row, history, facts, kNow);
+    check_holds(words.next, c.next);
+    check_holds(words.advice, c.advice);
+    check_holds(words.tried, "nobody is called about it");
+    CHECK(words.next.find("coupons") == std::string::npos);
+    CHECK(words.advice.find("reconcile") == std::string::npos);
+  }
+  facts.blocks = {"the campaign is paused"};
+  store::IssuanceRow waits = row_in(S::planned);
+  waits.by_export = true;
+  check_holds(explain(waits, {}, facts, kNow).next,
+              "no export can take it: the campaign is paused");
+}

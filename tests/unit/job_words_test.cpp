@@ -220,3 +220,39 @@ TEST_CASE("explain: every state has its words, and what keeps an issuance comes 
   CHECK(explain(row_in(IssuanceState::issued), {}, facts, from_ms(0)).next ==
         "nothing: it is given");
 }
+
+TEST_CASE("job words: what waits for an export needs a person, once nothing else is left") {
+  const auto waiting = [](JobState state, IssuanceState rows, ExportStage stage) {
+    store::JobProgress job = with(job_in(state), rows, 40);
+    job.exports.by_stage[static_cast<std::size_t>(stage)] = 40;
+    job.exports.pools = {"vip"};
+    return job;
+  };
+  const auto job = waiting(JobState::running, IssuanceState::planned, ExportStage::waits);
+  const Verdict verdict = judge(job, WaitFor::done, {});
+  CHECK(verdict.kind == Verdict::Kind::person);
+  CHECK(verdict.words == "40 rows wait for an export of their codes");
+  CHECK(verdict.hint == "as an administrator: vouchctl pool export vip --job " +
+                            format_id(ObjectKind::job, 1) + " --to FILE");
+  CHECK(judged(job, WaitFor::paused) == Verdict::Kind::person);
+  // Calls go on, or rows are still to be planned: nobody is needed yet.
+  CHECK(judged(with(job, IssuanceState::sending, 1)) == Verdict::Kind::wait_on);
+  store::JobProgress planning = job;
+  planning.rows_planned = 90;
+  CHECK(judged(planning) == Verdict::Kind::wait_on);
+  planning.pilot_left = 0;
+  CHECK(judged(planning) == Verdict::Kind::person);
+
+  // A cancelled job ends by itself what has no code; what was taken it cannot.
+  CHECK(judged(waiting(JobState::cancelling, IssuanceState::planned, ExportStage::waits)) ==
+        Verdict::Kind::wait_on);
+  for (const auto& [state, rows, stage] :
+       {std::tuple{JobState::cancelling, IssuanceState::sending, ExportStage::taken},
+        std::tuple{JobState::running, IssuanceState::in_doubt, ExportStage::in_doubt},
+        std::tuple{JobState::unsettled, IssuanceState::in_doubt, ExportStage::in_doubt}}) {
+    const Verdict taken = judge(waiting(state, rows, stage), WaitFor::done, {});
+    CHECK(taken.kind == Verdict::Kind::person);
+    CHECK(taken.hint.find("vouchctl pool export vip --job") != std::string::npos);
+    CHECK(taken.hint.find("settle-by-repeat") == std::string::npos);
+  }
+}

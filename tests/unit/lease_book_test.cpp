@@ -160,6 +160,26 @@ TEST_CASE("lease_book: a range is kept while rows of it are to be called, and no
   }
 }
 
+TEST_CASE("lease_book: rows that wait for an export keep no lease, planned rows of others do") {
+  for (const bool exports : {true, false}) {
+    CAPTURE(exports);
+    BookWorld world;
+    world.snapshot.jobs[1].exports = exports ? 1 : 0;
+    data::PlanPage page = sample_page({1});
+    page.range = 3;
+    page.intents[0].range = 3;
+    page.intents[0].by_export = true;
+    world.write(std::move(page));
+    world.want();
+    world.coordination.leases[0]->hold_until(Instant::max());
+    const std::weak_ptr<Lease> lease = world.coordination.leases[0];
+    world.coordination.leases.clear();
+    world.clock.advance(Millis{11'000});
+    world.round();
+    CHECK(lease.expired() == exports);
+  }
+}
+
 TEST_CASE("lease_book: an issuance's lease goes with its call") {
   BookWorld world;
   CHECK_FALSE(world.book.of_issuance(world.job, "one"));

@@ -78,6 +78,20 @@ TEST_CASE("notices: held rows are told when there are more, once a minute") {
   CHECK(listener.last().starts_with("held " + kJob + ": 9 held"));
 }
 
+TEST_CASE("notices: that rows wait for an export is told once, until none does") {
+  Listener listener;
+  const auto job = job_in(JobState::running);
+  listener.notices.exports(job, 0);
+  CHECK(listener.heard.empty());
+  listener.notices.exports(job, 40);
+  CHECK(listener.last().starts_with("export " + kJob + ": 40 rows wait for an export"));
+  listener.notices.exports(job, 50);
+  CHECK(listener.heard.empty());
+  listener.notices.exports(job, 0);
+  listener.notices.exports(job, 3);
+  CHECK(listener.heard.size() == 1);
+}
+
 TEST_CASE("notices: a breaker that is not closed for five minutes, once for each outage") {
   using State = service::Breaker::State;
   Listener listener;
