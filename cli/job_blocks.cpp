@@ -4,6 +4,7 @@
 
 #include "cli/downstream_condition.hpp"
 #include "cli/stop_file.hpp"
+#include "common/files.hpp"
 #include "common/text.hpp"
 
 namespace vouch::cli {
@@ -20,6 +21,19 @@ bool hits(const StopEntry& stop, const JobView& view, const std::vector<std::str
   if (stop.scope == "campaign") return stop.name == view.campaign;
   if (stop.scope == "client") return stop.name == view.client;
   return std::find(downstreams.begin(), downstreams.end(), stop.name) != downstreams.end();
+}
+
+// Without its list's file no row can be planned, called again or explained.
+Result<std::optional<Block>> list_block(Session& session, store::ControlStore& control,
+                                        const JobView& view) {
+  if (view.list_id == 0) return std::optional<Block>{};
+  VOUCH_TRY(const store::ListRow list, control.list(format_id(ObjectKind::list, view.list_id)));
+  const std::string path = session.paths().list_file(list.digest);
+  if (list.deleted || path_exists(path)) return std::optional<Block>{};
+  return Block{.kind = Block::Kind::trouble,
+               .subject = path,
+               .words = "the file of its list \"" + list.name + "\" is missing: " + path,
+               .advice = "restore it from a backup, or import the partner's file again"};
 }
 
 }  // namespace
@@ -71,6 +85,8 @@ Result<std::vector<Block>> blocks_of(Session& session, JobBoard& board, const Jo
   VOUCH_TRY(const plan::Campaign version,
             control->campaign_version(view.row.campaign, view.row.campaign_version));
   VOUCH_TRY(const auto downstreams, downstreams_of(*control, version));
+  VOUCH_TRY(auto missing, list_block(session, *control, view));
+  if (missing) blocks.push_back(std::move(*missing));
   VOUCH_TRY(store::LedgerView * ledger, board.ledger(view.row.instance));
   VOUCH_TRY(const Conditions conditions, conditions_of(ledger, view.daemon));
   for (const store::DownstreamRow& row : downstreams) {

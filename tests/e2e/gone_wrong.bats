@@ -322,6 +322,8 @@ says_list_is_away() { curl --silent "$ADMIN_URL/readyz?verbose" | grep -q 'recip
   start_vouchd "${hasty[@]}"
   wait_until 10 says_list_is_away
   assert_contains "$(vouchctl doctor --trouble)" "lists"
+  run -0 --separate-stderr vouchctl job show shop-1 -o json
+  assert_contains "$output" "the file of its list"
   assert_equal "$states" "$(ledger 'SELECT state, count(*) FROM issuance GROUP BY state')"
   mv "$PLACE"/away/*.db "$VOUCH_STORE/recipients"
   run -0 vouchctl job wait shop-1 --timeout 60s

@@ -30,8 +30,9 @@ TEST_CASE("older ledger: what was still to be called is in doubt, the rest stays
   }
   const Intent waiting = world.row_in(recipient++, S::waiting);
   const Intent planned = world.row_in(recipient++, S::failed);
-  REQUIRE(world.step([&] { return world.ledger.rerun(2, 1, S::failed, 10, {}, world.now()); }) ==
-          1);
+  REQUIRE(world.step([&] {
+    return world.ledger.rerun({.to_job = 2, .from_job = 1}, S::failed, 10, world.now());
+  }) == 1);
   REQUIRE(world.state_of(planned) == S::planned);
   std::vector<SeenRow> before;
   for (const Intent& intent : others) before.push_back(*world.row_of(intent));
