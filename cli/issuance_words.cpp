@@ -44,6 +44,11 @@ std::string_view bytes_words(const store::EventRow& event) {
   return *event.sends == 0 ? ", not one byte had left" : ", bytes had left";
 }
 
+std::string count_words(std::int64_t count, std::string_view one, std::string_view many) {
+  if (count == 1) return "one " + std::string{one};
+  return std::to_string(count) + " " + std::string{many};
+}
+
 std::string attempt_words(const store::EventRow& event) {
   std::string text = event.http_status ? "HTTP " + std::to_string(*event.http_status) : "no answer";
   if (!event.http_status && event.transport && *event.transport != 0) {
@@ -51,7 +56,7 @@ std::string attempt_words(const store::EventRow& event) {
   }
   if (event.duration_us) text += " after " + duration_text(*event.duration_us);
   if (event.shared_by) {
-    text += ", in a call with " + std::to_string(*event.shared_by - 1) + " others";
+    text += ", in a call with " + count_words(*event.shared_by - 1, "other", "others");
   }
   text += bytes_words(event);
   if (event.outcome)
@@ -67,11 +72,6 @@ std::string when(WallTime at) {
 
 bool is_call(const store::EventRow& event) {
   return event.kind == EventKind::attempt || event.kind == EventKind::recovered;
-}
-
-std::string count_words(std::int64_t count, std::string_view one, std::string_view many) {
-  if (count == 1) return "one " + std::string{one};
-  return std::to_string(count) + " " + std::string{many};
 }
 
 std::string tried_words(const store::IssuanceRow& row,

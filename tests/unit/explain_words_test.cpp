@@ -198,6 +198,12 @@ TEST_CASE(
   check_holds(tried({refused}), "not one byte had left, not executed");
   check_holds(tried({lost, refused}), "2 calls, the last at ");
   check_holds(tried({lost, refused}), "bytes had left, may have been executed");
+  store::EventRow shared = lost;
+  for (const auto& [by, words] : {std::pair{2, "in a call with one other, bytes"},
+                                  std::pair{20, "in a call with 19 others, bytes"}}) {
+    shared.shared_by = by;
+    check_holds(tried({shared}), words);
+  }
   check_holds(tried({asked, lost}), "one call and one query, the last at ");
   check_holds(tried({asked, lost}), "HTTP 404, the downstream knows of no such call");
   store::EventRow people;
