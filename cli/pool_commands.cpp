@@ -354,7 +354,7 @@ void add_export(Group& group) {
       .required("POOL", options->pool, kNameHelp)
       .required_option("--to", "FILE", options->file, "to make; it must not exist")
       .option("--job", "JOB", options->job,
-              "only the codes of this job's issuances; of all unless said")
+              "the codes of this job's issuances alone; those of all unless said")
       .changes();
 }
 

@@ -67,14 +67,14 @@ Result<int> backup(Session& session, const std::string& target) {
   session.out().note(target + " holds " + format_count(bytes) +
                      " bytes.  recipient.key is not included: keep a copy of " +
                      session.paths().recipient_secret() + " in another safe place");
-  session.out().note(
-      "restored, it does not know what was sent since: vouchd starts with it only by "
-      "--accept-older-ledger");
   VOUCH_TRY(const auto pools, control->pools());
   if (!pools.empty()) {
     session.out().note("nor is the key of the pools, " + session.settings().value("pool-key") +
                        ", without which no code can be read");
   }
+  session.out().note(
+      "restored, it does not know what was sent since: vouchd starts with it only by "
+      "--accept-older-ledger");
   return 0;
 }
 
@@ -108,8 +108,8 @@ void add_store_commands(CommandLine& line) {
       .leaf({.name = "backup",
              .summary = "Copy the store, consistently, while vouchd runs",
              .description = "Control store, ledgers, lists and pools with a manifest of their "
-                            "digests.  The key files are not included.  Restored, it starts "
-                            "with vouchd --accept-older-ledger.",
+                            "digests.  The key files are not included.  With a store that was "
+                            "restored from it vouchd starts only by --accept-older-ledger.",
              .examples = {"vouchctl store backup ./vouch-backup",
                           "vouchctl store backup ./vouch-backup --dry-run"}},
             [target](Session& session) { return backup(session, *target); })
