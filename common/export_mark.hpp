@@ -5,6 +5,8 @@
 // stage stand together in the index of what is due, are counted without being looked at, and hide
 // none that are due.  Its downstream_version is 0, for ever.
 //
+// Queries have the marks as numbers: 253402300000000 is the first, each stage begins 1000 later.
+//
 // Threads: constants and pure functions.
 #pragma once
 
@@ -26,9 +28,17 @@ inline constexpr std::int64_t kExportMarksMs = 253'402'300'000'000;  // the firs
 inline constexpr std::int64_t kExportStageMs = 1'000;                // from stage to stage
 inline constexpr std::int64_t kExportMarksEndMs = kExportMarksMs + kExportStages * kExportStageMs;
 
+// By the issuance's downstream_version.
+[[nodiscard]] constexpr bool is_by_export(std::int64_t downstream_version) {
+  return downstream_version == 0;
+}
+
 [[nodiscard]] constexpr std::int64_t export_mark(ExportStage stage, int item) {
   return kExportMarksMs + static_cast<std::int64_t>(stage) * kExportStageMs + item;
 }
+static_assert(export_mark(ExportStage::taken, 0) == 253'402'300'001'000);
+static_assert(export_mark(ExportStage::in_doubt, 0) == 253'402'300'002'000);
+static_assert(kExportMarksEndMs == 253'402'300'003'000);
 [[nodiscard]] constexpr bool is_export_mark(std::int64_t next_at_ms) {
   return next_at_ms >= kExportMarksMs && next_at_ms < kExportMarksEndMs;
 }

@@ -1,5 +1,7 @@
 #include "common/store/code_view.hpp"
 
+#include "common/export_mark.hpp"
+
 namespace vouch::store {
 namespace {
 
@@ -35,7 +37,7 @@ Result<std::vector<CodeOwner>> code_owners(LedgerView& ledger, ObjectId pool, st
                               .item = static_cast<std::uint8_t>(select.integer(4))},
                       .state = static_cast<IssuanceState>(select.integer(5)),
                       .job = static_cast<ObjectId>(select.integer(6)),
-                      .by_export = select.integer(7) == 0});
+                      .by_export = is_by_export(select.integer(7))});
   }
 }
 

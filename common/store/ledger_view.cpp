@@ -190,7 +190,7 @@ IssuanceRow read_issuance(const Statement& row, ObjectId campaign) {
   out.job = static_cast<ObjectId>(row.integer(5));
   out.campaign_version = static_cast<int>(row.integer(6));
   out.downstream_version = static_cast<int>(row.integer(7));
-  out.by_export = out.downstream_version == 0;
+  out.by_export = is_by_export(out.downstream_version);
   out.amount_minor = row.integer_or_null(8);
   out.intent = row.wall(9);
   out.doubt = wall_or_null(row, 10);

@@ -68,7 +68,7 @@ Result<std::optional<IssuanceLedger::Owned>> IssuanceLedger::one_row(const Issua
   if (!found) return std::optional<Owned>{};
   Owned owned{.row = read_row(select),
               .job_number = select.integer(9),
-              .by_export = select.integer(10) == 0};
+              .by_export = is_by_export(select.integer(10))};
   select.reset();
   return std::optional{std::move(owned)};
 }

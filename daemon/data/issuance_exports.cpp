@@ -45,6 +45,10 @@ constexpr std::string_view kOwners = R"sql(
    ORDER BY code.ordinal
 )sql";
 
+// Every item has a mark of its own at each stage, and a bit of its own in ExportPage::items.
+static_assert(static_cast<std::int64_t>(plan::kItemsMax) <= kExportStageMs);
+static_assert(plan::kItemsMax <= 32);
+
 struct CodeOwner {
   IssuanceRow row;
   std::int64_t job = 0;
@@ -110,7 +114,7 @@ Result<int> IssuanceLedger::confirm_export(const ExportedCodes& exported, WallTi
     if (!more) break;
     owners.push_back({.row = read_row(select),
                       .job = select.integer(9),
-                      .by_export = select.integer(10) == 0,
+                      .by_export = is_by_export(select.integer(10)),
                       .ordinal = select.integer(11)});
   }
   int issued = 0;
