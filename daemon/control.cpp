@@ -460,11 +460,11 @@ Result<void> Control::notice_troubles(Instant now) {
 
 // Only when nothing is called any more: until then nobody need come.
 Result<void> Control::notice_exports(const data::JobRecord& job, const data::StateCounts& totals) {
+  // Who asked for single issuances was told when they were born.
+  if (job.kind == data::JobKind::single) return {};
   const auto count = [&](IssuanceState state) { return totals[static_cast<std::size_t>(state)]; };
   const std::int64_t waiting = count(IssuanceState::planned) + count(IssuanceState::waiting);
   const bool is_planned = job.ranges_planned == job.ranges || job.pilot_left.value_or(1) <= 0;
-  // Who asked for single issuances was told when they were born.
-  if (job.kind == data::JobKind::single) return {};
   const bool calls = count(IssuanceState::sending) + count(IssuanceState::in_doubt) > 0;
   if (waiting == 0) notices_.exports(job, 0);
   if (waiting == 0 || calls || !is_planned || job.state != JobState::running) return {};

@@ -22,7 +22,7 @@ struct BatchForm {
   std::string status_pointer;  // in a result, a number that counts as its HTTP status; empty: that
                                // of the answer counts
 };
-// What is in doubt when one answer is lost.
+// So many issuances are in doubt at once when one answer is lost.
 inline constexpr int kBatchIssuancesMax = 500;
 
 // The body of a call for these issuances.

@@ -21,12 +21,12 @@ namespace {
 constexpr std::string_view kGetMeta = "SELECT value FROM ledger_meta WHERE key = :key";
 constexpr std::string_view kSetMeta =
     "INSERT OR IGNORE INTO ledger_meta (key, value) VALUES (:key, :value)";
+constexpr std::string_view kReplaceMeta =
+    "INSERT OR REPLACE INTO ledger_meta (key, value) VALUES (:key, :value)";
+
 constexpr std::string_view kOlderHint =
     "find the newest ledger; to go on with this one all the same, after reconciling what happened "
     "since with the downstreams' statements: vouchd --accept-older-ledger";
-
-constexpr std::string_view kReplaceMeta =
-    "INSERT OR REPLACE INTO ledger_meta (key, value) VALUES (:key, :value)";
 
 constexpr std::string_view kCountStart = R"sql(
   INSERT INTO ledger_meta (key, value) VALUES ('starts', '1')

@@ -90,8 +90,8 @@ class LedgerReader {
   [[nodiscard]] Result<std::int64_t> last_applied() { return data::last_applied(database_); }
   [[nodiscard]] Result<std::map<std::int32_t, RangeCursor>> ranges(std::int64_t job);
 
-  // Whether rows of a range are to be called, or are being called.  Where a list's rows are planned
-  // for an export alone, those are not.
+  // Whether rows of a range are to be called, or are being called.  Planned rows of a list wait for
+  // an export and never for a call: whoever knows that says `exported`, and they do not count.
   enum class Planned : std::uint8_t { called, exported };
   [[nodiscard]] Result<bool> range_has_open_rows(std::int64_t job, std::int32_t range,
                                                  Planned planned = Planned::called);

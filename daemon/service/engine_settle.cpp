@@ -1,4 +1,4 @@
-// The engine's other half: what came back, and what it leads to.
+// Engine's part for what came back, and what it leads to: declared in engine.hpp.
 #include <algorithm>
 #include <utility>
 

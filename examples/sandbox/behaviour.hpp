@@ -43,7 +43,7 @@ enum class FaultKind : std::uint8_t {
   partial,
   halfway,
 };
-inline constexpr std::size_t kFaultKindCount = 18;
+inline constexpr std::size_t kFaultKindCount = static_cast<std::size_t>(FaultKind::halfway) + 1;
 
 struct FaultKindTraits {
   FaultKind kind;
@@ -115,12 +115,12 @@ struct ServiceBehaviour {
   bool paused = false;      // calls are taken and wait, unexecuted, until it is over
 
   [[nodiscard]] std::optional<Refusal> refusal_of(std::string_view recipient_id) const;
-  // The rule that strikes this call, counted; nullptr for none.
   struct Struck {
     bool is_query = false;
     bool is_batch = false;
     bool reused_connection = false;
   };
+  // The rule that strikes this call, counted; nullptr for none.
   [[nodiscard]] const FaultRule* draw_fault(Random& random, const Struck& call);
 };
 
