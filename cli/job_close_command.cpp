@@ -60,7 +60,7 @@ Result<Proof> proof_of(Session& session, const JobView& view) {
   // An exported code has its evidence here, and stands in nobody's statement.
   if (exports) {
     VOUCH_TRY(store::LedgerView * ledger, session.ledger());
-    VOUCH_TRY(const std::int64_t exported, ledger->exported(view.row.id));
+    VOUCH_TRY(const std::int64_t exported, ledger->exported(view.row.campaign, view.row.id));
     proof.matched += exported;
   }
   const std::int64_t issued = view.count(IssuanceState::issued);

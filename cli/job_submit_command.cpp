@@ -365,7 +365,7 @@ Record forecast_of(const Submission& submission, const Prospect& prospect, bool 
            for_people ? Value{join(money_texts, ", ")} : Value::json(money.dump())},
           {"calls", "Calls",
            for_people ? Value{lanes_text(prospect)} : Value::json(lanes_json(prospect).dump())},
-          {"exports", "To export", prospect.exports},
+          {"to_export", "To export", prospect.exports},
           {"rate_per_second", "Own rate", Value::rate(options.rate)},
           {"pilot", "Pilot", Value{options.pilot}},
           {"starts_at", "Starts", prospect.start},

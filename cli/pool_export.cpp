@@ -248,7 +248,7 @@ Result<void> tell_rest(Session& session, store::LedgerView& ledger, const store:
   if (rest.unknown() > 0) {
     session.out().warn(format_count(rest.unknown()) +
                        " rows are in doubt since before this copy of the ledger: their codes are "
-                       "not known, and people decide about them: vouchctl issuance explain");
+                       "not known, and people decide about them: vouchctl issuance resolve");
   }
   for (const std::string& why : exported.left_out()) session.out().warn("left out: " + why);
   if (rest.waiting() > 0 && exported.left_out().empty()) {
@@ -295,8 +295,10 @@ Result<int> export_codes(Session& session, const PoolExport& options) {
     VOUCH_TRY(const Exported written, write_codes(session, ledger, pool, job, file, exported));
     VOUCH_CHECK(file.complete());
     VOUCH_TRY(const std::int64_t issued, confirm(session, exported, options.file));
+    VOUCH_TRY(const std::int64_t now_out, ledger.codes_out(pool.id));
     record[1].value = written.codes;
     record[2].value = issued;
+    record[3].value = pool.codes() - now_out;
     if (written.nameless > 0) {
       session.out().warn(format_count(written.nameless) +
                          " of them belong to recipients whose ids Vouch does not keep: single "

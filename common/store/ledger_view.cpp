@@ -10,6 +10,7 @@
 
 #include "common/files.hpp"
 #include "common/json.hpp"
+#include "common/plan/campaign.hpp"
 #include "common/text.hpp"
 
 namespace vouch::store {
@@ -110,20 +111,19 @@ constexpr std::string_view kCampaignOfJob =
     "SELECT c.id FROM job AS j JOIN campaign AS c ON c.number = j.campaign WHERE j.id = :job";
 
 // By the index issuance_due, which has all that is asked for but the code.
-constexpr std::string_view kExports = R"sql(
-  SELECT next_at_ms, count(*) FROM issuance
-   WHERE job = (SELECT number FROM job WHERE id = :job)
-     AND next_at_ms >= 253402300000000 AND next_at_ms < 253402300003000
-   GROUP BY next_at_ms
+constexpr std::string_view kMarked = R"sql(
+  SELECT i.recipient_key, i.occurrence, i.item FROM issuance AS i
+   WHERE i.job = (SELECT number FROM job WHERE id = :job) AND i.next_at_ms = :mark
+     AND i.campaign = (SELECT campaign FROM job WHERE id = :job)
+     AND (i.recipient_key, i.occurrence, i.item) > (:recipient, :occurrence, :item)
+   ORDER BY i.recipient_key, i.occurrence, i.item LIMIT :max
 )sql";
-constexpr std::string_view kExportsWithoutCode = R"sql(
-  SELECT count(*) FROM issuance
-   WHERE job = (SELECT number FROM job WHERE id = :job) AND next_at_ms = :mark
-     AND ordinal IS NULL
-)sql";
-constexpr std::string_view kExported = R"sql(
-  SELECT count(*) FROM issuance AS i JOIN job AS j ON j.number = i.job
-   WHERE j.id = :job AND i.campaign = j.campaign AND i.state = 5 AND i.downstream_version = 0
+constexpr std::string_view kMarkedWithoutCode = R"sql(
+  SELECT i.recipient_key, i.occurrence, i.item FROM issuance AS i
+   WHERE i.job = (SELECT number FROM job WHERE id = :job) AND i.next_at_ms = :mark
+     AND i.campaign = (SELECT campaign FROM job WHERE id = :job) AND i.ordinal IS NULL
+     AND (i.recipient_key, i.occurrence, i.item) > (:recipient, :occurrence, :item)
+   ORDER BY i.recipient_key, i.occurrence, i.item LIMIT :max
 )sql";
 constexpr std::string_view kSingleInput = R"sql(
   SELECT input FROM issuance_input
@@ -305,29 +305,52 @@ Result<std::vector<JobProgress>> LedgerView::jobs() {
   return copy_rows(database_.prepared(kJobs), read_job);
 }
 
+// A page at a time, so that no read lasts, however many they are.
+Result<std::int64_t> LedgerView::count_marked(std::string_view page, ObjectId job,
+                                              std::int64_t mark) {
+  std::int64_t count = 0;
+  std::optional<IssuanceKey> after;
+  while (true) {
+    Statement& statement = database_.prepared(page);
+    statement.bind(":job", static_cast<std::int64_t>(job)).bind(":mark", mark);
+    statement.bind(":max", std::int64_t{kPageRows});
+    VOUCH_TRY(const auto keys, copy_rows(bind_after(statement, after), [](const Statement& row) {
+                return IssuanceKey{.campaign = 0,
+                                   .recipient = row.digest(0),
+                                   .occurrence = static_cast<std::uint64_t>(row.integer(1)),
+                                   .item = static_cast<std::uint8_t>(row.integer(2))};
+              }));
+    count += static_cast<std::int64_t>(keys.size());
+    if (static_cast<int>(keys.size()) < kPageRows) return count;
+    after = keys.back();
+  }
+}
+
 Result<std::vector<ExportRows>> LedgerView::exports(ObjectId job) {
-  return copy_rows(database_.prepared(kExports).bind(":job", static_cast<std::int64_t>(job)),
-                   [](const Statement& row) {
-                     const std::int64_t mark = row.integer(0);
-                     return ExportRows{.stage = export_stage(mark),
-                                       .item = export_item(mark),
-                                       .rows = row.integer(1)};
-                   });
+  std::vector<ExportRows> out;
+  for (int stage = 0; stage < kExportStages; ++stage) {
+    for (int item = 0; item < static_cast<int>(plan::kItemsMax); ++item) {
+      ExportRows part{.stage = static_cast<ExportStage>(stage), .item = item};
+      VOUCH_TRY(part.rows, count_marked(kMarked, job, export_mark(part.stage, item)));
+      if (part.rows > 0) out.push_back(part);
+    }
+  }
+  return out;
 }
 
 Result<std::int64_t> LedgerView::exports_without_code(ObjectId job, const ExportRows& of) {
-  VOUCH_TRY(auto rows, copy_rows(database_.prepared(kExportsWithoutCode)
-                                     .bind(":job", static_cast<std::int64_t>(job))
-                                     .bind(":mark", export_mark(of.stage, of.item)),
-                                 [](const Statement& row) { return row.integer(0); }));
-  return rows.empty() ? 0 : rows.front();
+  return count_marked(kMarkedWithoutCode, job, export_mark(of.stage, of.item));
 }
 
-Result<std::int64_t> LedgerView::exported(ObjectId job) {
-  VOUCH_TRY(auto rows,
-            copy_rows(database_.prepared(kExported).bind(":job", static_cast<std::int64_t>(job)),
-                      [](const Statement& row) { return row.integer(0); }));
-  return rows.empty() ? 0 : rows.front();
+Result<std::int64_t> LedgerView::exported(ObjectId campaign, ObjectId job) {
+  std::int64_t count = 0;
+  Page rows;
+  do {
+    VOUCH_TRY(rows, page(campaign, rows.next_after, {.job = job, .state = IssuanceState::issued}));
+    count += std::ranges::count_if(
+        rows.rows, [](const IssuanceRow& row) { return is_by_export(row.downstream_version); });
+  } while (rows.next_after);
+  return count;
 }
 
 Result<std::string> LedgerView::single_recipient(const IssuanceKey& key) {

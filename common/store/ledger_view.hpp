@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/downstream_state.hpp"
@@ -112,13 +113,12 @@ class LedgerView {
   [[nodiscard]] Result<std::optional<JobProgress>> job(ObjectId id);
   [[nodiscard]] Result<std::vector<JobProgress>> jobs();
 
-  // The job's open issuances that are delivered by export.  Counts index entries only: some ten
-  // million a second.
+  // The job's open issuances that are delivered by export, counted by their index entries.
   [[nodiscard]] Result<std::vector<ExportRows>> exports(ObjectId job);
   // Of one of these, how many have no code yet.  Looks at each row.
   [[nodiscard]] Result<std::int64_t> exports_without_code(ObjectId job, const ExportRows& of);
   // The job's issuances that were exported.  Walks through its campaign.
-  [[nodiscard]] Result<std::int64_t> exported(ObjectId job);
+  [[nodiscard]] Result<std::int64_t> exported(ObjectId campaign, ObjectId job);
   // Whose single issuance it is, while that is open; empty when it is not kept any more.
   [[nodiscard]] Result<std::string> single_recipient(const IssuanceKey& key);
 
@@ -169,6 +169,8 @@ class LedgerView {
 
  private:
   explicit LedgerView(Database database) : database_{std::move(database)} {}
+  [[nodiscard]] Result<std::int64_t> count_marked(std::string_view page, ObjectId job,
+                                                  std::int64_t mark);
   Database database_;
 };
 

@@ -15,6 +15,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 if [[ "${1:-}" != --contract ]]; then
+  [[ "${1:-}" != --batch ]] || { echo 'error: --batch comes after --contract' >&2; exit 2; }
   script=tests/campaigns/$(basename "${BASH_SOURCE[0]}")
   for contract in key query none; do "$script" --contract "$contract" "$@"; done
   exec "$script" --contract key --batch 50 "$@"

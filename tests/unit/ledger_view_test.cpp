@@ -251,6 +251,13 @@ TEST_CASE("ledger view: the queries of people's pages use their indexes") {
       {"EXPLAIN QUERY PLAN SELECT i.round FROM issuance AS i WHERE i.job = 1 AND "
        "i.next_at_ms IS NOT NULL AND i.state IN (0, 2, 3) ORDER BY i.next_at_ms LIMIT 10",
        "SEARCH i USING INDEX issuance_due"},
+      {"EXPLAIN QUERY PLAN SELECT i.recipient_key, i.occurrence, i.item FROM issuance AS i WHERE "
+       "i.job = (SELECT number FROM job WHERE id = 5) AND i.next_at_ms = 253402300000000 AND "
+       "i.campaign = (SELECT campaign FROM job WHERE id = 5) AND "
+       "(i.recipient_key, i.occurrence, i.item) > (x'', -1, -1) "
+       "ORDER BY i.recipient_key, i.occurrence, i.item LIMIT 10",
+       "SEARCH i USING COVERING INDEX issuance_due "
+       "(job=? AND next_at_ms=? AND campaign=? AND (recipient_key,occurrence,item)>(?,?,?))"},
   };
   World world;
   for (const Row& row : rows) {
