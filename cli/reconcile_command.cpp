@@ -68,6 +68,13 @@ Result<Window> window_of(Session& session, const ReconcileLine& line,
   if (!end.empty()) {
     const char* flag = line.cut_off.empty() ? "--until" : "--cut-off";
     VOUCH_TRY(window.until, time_in_zone(session, line, flag, end));
+    // What such a statement lacks may still be on its way to it.
+    if (window.until > session.now()) {
+      return fail(Errc::invalid,
+                  std::string{flag} + " " + format_time_utc(window.until) +
+                      " lies ahead: no statement has what is still to be executed",
+                  "say up to when it is complete, such as: " + std::string{flag} + " now");
+    }
   }
   if (window.since && *window.since >= window.until) {
     return fail(Errc::usage, "--since is not before the end of the statement");

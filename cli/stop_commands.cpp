@@ -1,4 +1,6 @@
 // vouchctl stop and start: no new call, at once, whatever else is going on.
+#include <algorithm>
+
 #include "cli/commands.hpp"
 #include "cli/session.hpp"
 #include "cli/stop_file.hpp"
@@ -55,7 +57,9 @@ Record record_of(const StopEntry& entry) {
 }
 
 std::string detail_of(const StopEntry& entry) {
-  return Json{{"scope", entry.scope}, {"name", entry.name}, {"reason", entry.reason}}.dump();
+  Json detail{{"scope", entry.scope}, {"name", entry.name}, {"reason", entry.reason}};
+  if (!entry.start_by.empty()) detail["asked_by"] = entry.start_by;
+  return detail.dump();
 }
 
 Result<int> report(Session& session, const StopEntry& entry, const std::string& done) {
@@ -83,8 +87,11 @@ Result<int> stop(Session& session, const StopOptions& options) {
     if (!name && name.error().code == Errc::not_found) return tl::unexpected<Error>(name.error());
     if (name) scope.name = *name;
   }
-  StopEntry entry{scope.scope, scope.name, options.reason,
-                  actor ? actor->operator_name : session.account(), format_time_utc(session.now())};
+  StopEntry entry{.scope = scope.scope,
+                  .name = scope.name,
+                  .reason = options.reason,
+                  .by = actor ? actor->operator_name : session.account(),
+                  .at = format_time_utc(session.now())};
   if (!session.dry_run()) {
     VOUCH_TRY(const bool had_room, add_stop(session.paths(), entry));
     if (!had_room) {
@@ -104,34 +111,73 @@ Result<int> stop(Session& session, const StopOptions& options) {
   return report(session, entry, "is stopped: no new call starts; calls that are out end as usual");
 }
 
+void tell_others(Session& session, const std::vector<StopEntry>& stops, const Scope& scope) {
+  for (const StopEntry& other : stops) {
+    if (other.scope == scope.scope && other.name == scope.name) continue;
+    session.out().note("still stopped: " + describe(other) + ", by " + other.by + " since " +
+                       other.at + ": " + other.reason);
+  }
+}
+
+std::string command_of(const Scope& scope) {
+  return "vouchctl start" + (scope.name.empty() ? "" : " --" + scope.scope + " " + scope.name);
+}
+
+// Under four eyes the first one asks for it and another one does it.  True when it may be done.
+Result<bool> is_asked_by_another(Session& session, const store::Actor& actor, const Scope& scope,
+                                 StopEntry entry) {
+  if (!entry.start_by.empty() && entry.start_by != actor.operator_name) return true;
+  entry.start_by = actor.operator_name;
+  entry.start_at = format_time_utc(session.now());
+  if (!session.dry_run()) {
+    VOUCH_TRY(const bool had_room, add_stop(session.paths(), entry));
+    if (!had_room) {
+      return fail(Errc::io, "the disk is full: it cannot be kept that you want it to go on",
+                  "make room, then say so again: " + command_of(scope));
+    }
+  }
+  session.out().note(entry.start_by + " wants " + describe(entry) +
+                     " to go on; another operator must say so too: " + command_of(scope));
+  return false;
+}
+
 Result<int> start(Session& session, const StopOptions& options) {
   VOUCH_TRY(Scope scope, scope_of(options));
   VOUCH_TRY(const store::Actor actor, session.actor());
   VOUCH_TRY(store::ControlStore * control, session.control());
   VOUCH_TRY(const std::string policy, control->policy());
-  if (policy != "solo") {
-    return fail(Errc::attention, "under the policy " + policy + " a start needs a second person",
-                "have an administrator grant it");
-  }
   VOUCH_TRY(const std::vector<StopEntry> before, read_stops(session.paths()));
   // An entry whose name is no longer known must still be removable.
   if (const auto name = known_name(*control, scope); name && !name->empty()) scope.name = *name;
-  StopEntry entry{scope.scope, scope.name, "", actor.operator_name, format_time_utc(session.now())};
-  bool was_stopped = true;
-  if (!session.dry_run()) {
-    VOUCH_TRY(const auto removed, remove_stop(session.paths(), scope.scope, scope.name));
-    was_stopped = removed.has_value();
-    if (removed) {
-      entry.reason = removed->reason;
-      VOUCH_CHECK(control->record(actor, "start", describe(entry), detail_of(entry)));
+  const auto found = std::ranges::find_if(before, [&](const StopEntry& entry) {
+    return entry.scope == scope.scope && entry.name == scope.name;
+  });
+  StopEntry entry{.scope = scope.scope,
+                  .name = scope.name,
+                  .reason = "",
+                  .by = actor.operator_name,
+                  .at = format_time_utc(session.now())};
+  if (found == before.end()) {
+    tell_others(session, before, scope);
+    return report(session, entry, "was not stopped");
+  }
+  entry.reason = found->reason;
+  if (policy != "solo") {
+    VOUCH_TRY(const bool may, is_asked_by_another(session, actor, scope, *found));
+    if (!may) {
+      VOUCH_CHECK(report(session, *found, "stays stopped until a second operator agrees"));
+      return 9;
     }
+    entry.start_by = found->start_by;
   }
-  for (const StopEntry& other : before) {
-    if (other.scope == scope.scope && other.name == scope.name) continue;
-    session.out().note("still stopped: " + describe(other) + ", by " + other.by + " since " +
-                       other.at + ": " + other.reason);
+  // First the audit trail: what could not be recorded stays stopped.
+  if (!session.dry_run()) {
+    VOUCH_CHECK(control->record(actor, "start", describe(entry), detail_of(entry)));
+    VOUCH_TRY(const auto removed, remove_stop(session.paths(), scope.scope, scope.name));
+    if (!removed) session.out().note("somebody else has taken it back at the same moment");
   }
-  return report(session, entry, was_stopped ? "goes on" : "was not stopped");
+  tell_others(session, before, scope);
+  return report(session, entry, "goes on");
 }
 
 Arguments& add_scope(Arguments& arguments, StopOptions& options) {
@@ -161,6 +207,8 @@ void add_stop_commands(CommandLine& line) {
   Arguments arguments =
       top.leaf({.name = "start",
                 .summary = "Take a stop back",
+                .description = "Under the policy four-eyes the first operator asks for it, and "
+                               "it happens when another one says the same.",
                 .examples = {"vouchctl start", "vouchctl start --downstream coupons --dry-run"}},
                [started](Session& session) { return start(session, *started); });
   add_scope(arguments, *started);

@@ -47,10 +47,14 @@ Result<StopEntry> read_entry(const Json& value, const std::string& pointer) {
   VOUCH_TRY(const auto reason, reader.optional_text("reason"));
   VOUCH_TRY(const auto by, reader.optional_text("by"));
   VOUCH_TRY(const auto at, reader.optional_text("at"));
+  VOUCH_TRY(const auto start_by, reader.optional_text("start_by"));
+  VOUCH_TRY(const auto start_at, reader.optional_text("start_at"));
   entry.name = name.value_or("");
   entry.reason = reason.value_or("");
   entry.by = by.value_or("");
   entry.at = at.value_or("");
+  entry.start_by = start_by.value_or("");
+  entry.start_at = start_at.value_or("");
   return entry;
 }
 
@@ -63,6 +67,9 @@ Result<void> write_stops(const store::StorePaths& paths, const std::vector<StopE
     out["reason"] = entry.reason;
     out["by"] = entry.by;
     out["at"] = entry.at;
+    if (entry.start_by.empty()) continue;
+    out["start_by"] = entry.start_by;
+    out["start_at"] = entry.start_at;
   }
   const Json file = Json{{"stops", std::move(array)}};
   return replace_file(paths.stop_file(), file.dump(2) + "\n", 0660);
@@ -121,6 +128,11 @@ Result<void> stop_all_without_room(const store::StorePaths& paths) {
 Result<std::vector<StopEntry>> read_stops(const store::StorePaths& paths) {
   VOUCH_TRY(auto entries, read_named_stops(paths));
   if (auto all = stop_of_full_disk(paths)) {
+    const auto named = std::ranges::find_if(entries, same_as("all", ""));
+    if (named != entries.end()) {
+      all->start_by = named->start_by;
+      all->start_at = named->start_at;
+    }
     std::erase_if(entries, same_as("all", ""));
     entries.push_back(std::move(*all));
   }

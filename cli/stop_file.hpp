@@ -21,6 +21,9 @@ struct StopEntry {
   std::string reason;
   std::string by;
   std::string at;  // UTC, ISO 8601
+  // Under four eyes: who wants it taken back, and since when; empty until somebody does.
+  std::string start_by{};
+  std::string start_at{};
 };
 
 // Empty when there is no file.

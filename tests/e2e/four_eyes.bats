@@ -269,3 +269,22 @@ some_are_given() { (($(ledger 'SELECT count(*) FROM proposal_row') > 0)); }
 no_draft_is_left() { (($(ledger 'SELECT count(*) FROM proposal_row') == 0)); }
 some_are_left() { (($(ledger 'SELECT rows_left FROM proposal WHERE state = 2') > 0)); }
 all_are_settled() { (($(ledger 'SELECT count(*) FROM proposal WHERE state = 3') == 1)); }
+
+@test "four-eyes: a stop is made by one, and taken back by two" {
+  need_accounts
+  held_shop 20 four-eyes
+  vouchctl -q operator create second --account nobody
+  vouchctl -q stop --downstream coupons --reason "wrong prices"
+  run -9 vouchctl start --downstream coupons
+  assert_contains "$output" "another operator must say so too: vouchctl start --downstream coupons"
+  run -9 vouchctl start --downstream coupons  # the same one is no second
+  run vouchctl doctor
+  assert_contains "$output" "downstream coupons is stopped by"
+  run -0 as nobody vouchctl start --downstream coupons
+  assert_contains "$output" "downstream coupons goes on"
+  run vouchctl doctor
+  [[ "$output" != *"is stopped by"* ]]
+  # Stopped anew, nothing of the first time counts.
+  vouchctl -q stop --downstream coupons --reason "again"
+  run -9 as nobody vouchctl start --downstream coupons
+}

@@ -95,6 +95,9 @@ stop_on_full_disk() {
   assert_contains "$output" "the disk is full: everything is stopped" || return
   assert_contains "$output" "everything is stopped: no new call starts" || return
   [[ -e small/store/control/stop-all ]] || return
+  # What cannot be recorded is not taken back either.
+  run ! vouchctl start || return
+  [[ -e small/store/control/stop-all ]] || return
   rm small/fill
   run vouchctl doctor # which fails: the disk is too small
   assert_contains "$output" "everything is stopped by" || return

@@ -278,3 +278,15 @@ held() { ledger 'SELECT sum(held) FROM job_range'; }
   assert_equal closed "$(json .state)"
   judge
 }
+
+# What a statement up to tomorrow lacks may still come: taken for proof, it gave 26 people a second
+# voucher.
+@test "reconcile: a statement cannot have what is still to be executed" {
+  start_sandbox
+  make_shop 1
+  for flag in --cut-off --until; do
+    run -7 vouchctl reconcile coupons --statement coupons.csv "$flag" 2099-01-01 \
+      --resolve-negative
+    assert_contains "$output" "lies ahead"
+  done
+}
