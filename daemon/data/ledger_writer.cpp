@@ -252,7 +252,9 @@ Result<void> LedgerWriter::apply(ClaimRange& message) {
 
 Result<void> LedgerWriter::pause_for_pool(JobRecord& job, const std::string& why) {
   job.changed = true;
-  if (job.state != JobState::running) return {};
+  // A probe of a wrong set-up needs a code too: without one it would never find the set-up mended.
+  const bool probes = job.state == JobState::paused && job.pause_reason == PauseReason::setup;
+  if (job.state != JobState::running && !probes) return {};
   return jobs_.set_state(job, JobState::paused, PauseReason::pool, why, now_);
 }
 

@@ -133,6 +133,29 @@ TEST_CASE("pool ledger: at the pool's end the page is cut, the job waits, and th
   world.check_codes();
 }
 
+TEST_CASE(
+    "pool ledger: a probe that finds no code left turns the pause for setup into the pool's") {
+  World world{1};
+  world.submit();
+  CHECK(world.start_codes({1}).size() == 1);
+  data::ChangeJob pause;
+  pause.number = 1;
+  pause.action = data::JobAction::pause;
+  pause.reason = PauseReason::setup;
+  pause.words = "401";
+  world.write(std::move(pause));
+  REQUIRE(world.job_state() == JobState::paused);
+  CHECK(world.count(kPausedForPool) == 0);
+  CHECK(world.start_codes({2}).empty());
+  CHECK(world.count(kPausedForPool) == 1);
+  // One that people have paused stays theirs.
+  world.write(World::change(data::JobAction::resume, 2));
+  world.write(World::change(data::JobAction::pause, 3));
+  CHECK(world.start_codes({2}, 1).empty());
+  CHECK(world.count(kPausedForPool) == 0);
+  world.check_codes();
+}
+
 TEST_CASE("pool ledger: a row keeps its code through repeats, and repeats take none") {
   World world{10};
   world.submit();
