@@ -140,7 +140,10 @@ Result<bool> Intake::fill_code(const JobNow& job, Plan& plan, const data::DueRow
   if (intent.pool == nullptr || !row.ordinal) return true;
   auto filled = shelf_.fill(intent, *row.ordinal);
   if (filled) return true;
-  if (job.state != JobState::running) return tl::unexpected<Error>(std::move(filled).error());
+  // Nobody could resume the job that singles share: it is tried again until the code is there.
+  if (job.state != JobState::running || job.kind == JobKind::single) {
+    return tl::unexpected<Error>(std::move(filled).error());
+  }
   plan.state_ticket = writer_.push(data::ChangeJob{.number = job.number,
                                                    .action = data::JobAction::pause,
                                                    .reason = PauseReason::pool,
