@@ -18,7 +18,13 @@ using data::Intent;
 // How often pauses, stops and deadlines are looked for among the rows that are ready.
 constexpr Millis kSweep{50};
 constexpr Millis kPublish{100};
+// The wall clock was set, not slewed.
+constexpr Millis kClockJump{1'000};
 constexpr auto kUnstarted = static_cast<std::size_t>(Outcome::unstarted);
+
+Nanos ahead_of(Instant now, WallTime wall) {
+  return wall.time_since_epoch() - now.time_since_epoch();
+}
 
 }  // namespace
 
@@ -33,13 +39,24 @@ Engine::Engine(Downstream& downstream, data::ReadyQueue& ready, data::LedgerWrit
       clock_{clock},
       random_{random},
       settings_{settings},
-      snapshot_{board.read()} {
+      snapshot_{board.read()},
+      wall_ahead_{ahead_of(clock.now(), clock.wall_now())},
+      clock_good_since_{clock.wall_now()} {
   downstream_.set_guard([this](std::uint64_t tag) { return guard(tag); });
+}
+
+// Somebody, or ntp, may set the wall clock; a jump before the start would not have been seen.
+void Engine::watch_clock(Instant now) {
+  const WallTime wall = clock_.wall_now();
+  const Nanos ahead = ahead_of(now, wall);
+  const Nanos jumped = ahead - std::exchange(wall_ahead_, ahead);
+  if (jumped > kClockJump || jumped < -kClockJump) clock_good_since_ = wall;
 }
 
 Instant Engine::run_once(Instant now) {
   // Before the snapshot: what is ready was planned by that snapshot or an earlier one.
   taken_.clear();
+  watch_clock(now);
   ready_.take_all(taken_);
   follow_snapshot(now);
   forget_setups(now);

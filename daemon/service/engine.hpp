@@ -80,6 +80,7 @@ class Engine {
     bool stopped = false;  // by the guard, before its first byte
   };
 
+  void watch_clock(Instant now);
   void follow_snapshot(Instant now);
   void settle_ended(Instant now);
   void settle(Call call, const wire::HttpEnd& end, Instant now);
@@ -123,6 +124,8 @@ class Engine {
   EngineSettings settings_;
 
   std::shared_ptr<const data::Snapshot> snapshot_;
+  Nanos wall_ahead_;           // of the clock that never jumps
+  WallTime clock_good_since_;  // our start, or the wall clock's last jump
   std::map<ObjectId, Lane> lanes_;
   ReplyJudge judge_;
   std::vector<Call> calls_;  // by tag

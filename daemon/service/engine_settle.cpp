@@ -84,7 +84,9 @@ void Engine::settle(Call call, const wire::HttpEnd& end, Instant now) {
   if (std::ranges::any_of(judged, is_success)) {
     last_success = std::max(last_success.value_or(call.started_at), call.started_at);
   }
-  const LaneHealth health{.breaker_closed = breaker.closed(), .last_success = last_success};
+  const LaneHealth health{.breaker_closed = breaker.closed(),
+                          .last_success = last_success,
+                          .clock_good_since = clock_good_since_};
   tell_breaker(breaker, call, judged, now);
   lane.note_duration(end.duration_us, judged.front().answered);
   for (std::size_t i = 0; i < judged.size(); ++i) {

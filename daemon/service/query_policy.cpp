@@ -22,16 +22,21 @@ bool may_count(const Judgement& judged, const LaneHealth& health, const Intent& 
          (health.last_success && *health.last_success > *intent.last_attempt_at);
 }
 
+// A clock that was put ahead makes a call look older than it is: it may still be on its way.
+WallTime may_be_settled_at(const LaneHealth& health, const Intent& intent) {
+  return settled_at(*intent.definition, std::max(intent.intent_at, health.clock_good_since));
+}
+
 // The first settled "not found" is remembered, the second believed.  What counts is when the query
 // began: its answer may be as old as that.
-void missing(const RetrySettings& settings, AttemptEnd& end) {
+void missing(const RetrySettings& settings, const LaneHealth& health, AttemptEnd& end) {
   const Intent& intent = end.intent;
   if (intent.known) {
     end.step = IssuanceEvent::hold;
     end.detail = "the downstream knew the call before, and now does not";
     return;
   }
-  if (end.started_at < settled_at(*intent.definition, intent.intent_at)) return;
+  if (end.started_at < may_be_settled_at(health, intent)) return;
   if (!end.missing_since) {
     end.missing_since = end.at;
   } else if (end.started_at >= *end.missing_since + settings.query_apart) {
@@ -52,8 +57,8 @@ void told_nothing(const Judgement& judged, bool counted, AttemptEnd& end) {
 }
 
 // Whoever honours keys may be called again now; others are asked again.
-WallTime next_look(const RetrySettings& settings, const Judgement& judged, Random& random,
-                   const AttemptEnd& end) {
+WallTime next_look(const RetrySettings& settings, const Judgement& judged, const LaneHealth& health,
+                   Random& random, const AttemptEnd& end) {
   const Intent& intent = end.intent;
   const WallTime least = end.at + judged.retry_after.value_or(Millis{0});
   const plan::Downstream& downstream = *intent.definition;
@@ -62,7 +67,7 @@ WallTime next_look(const RetrySettings& settings, const Judgement& judged, Rando
   if (repeatable) return least;
   if (judged.outcome != Outcome::not_found) return least + delay(settings, end, random);
   return std::max(least, end.missing_since ? *end.missing_since + settings.query_apart
-                                           : settled_at(downstream, intent.intent_at));
+                                           : may_be_settled_at(health, intent));
 }
 
 }  // namespace
@@ -116,7 +121,7 @@ void decide_query(const RetrySettings& settings, const Judgement& judged, const 
       end.step = IssuanceEvent::hold;
       break;
     case Outcome::not_found:
-      missing(settings, end);
+      missing(settings, health, end);
       break;
     default:
       told_nothing(judged, may_count(judged, health, intent), end);
@@ -124,7 +129,8 @@ void decide_query(const RetrySettings& settings, const Judgement& judged, const 
   }
   const auto to = next_state(IssuanceState::in_doubt, end.step);
   VOUCH_ASSERT(to.has_value());
-  if (*to == IssuanceState::in_doubt) end.next_at = next_look(settings, judged, random, end);
+  if (*to == IssuanceState::in_doubt)
+    end.next_at = next_look(settings, judged, health, random, end);
   if (*to == IssuanceState::waiting) end.next_at = end.at;
 }
 

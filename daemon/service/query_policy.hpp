@@ -2,12 +2,13 @@
 //
 // "Not found" is believed only when it was said twice, the second query begun at least
 // `query_apart` after the first was answered, both later than the call's timeout and the
-// downstream's settle time; the row may then be called again, under the same request id; unless
-// its calls were answered strikes_max times, each time to no use: then it has failed.  With
-// contract `key` a repeat is safe anyway, and follows the first answer that tells nothing.  An
-// answer that contradicts what is known (another amount; known before, unknown now) is for people,
-// and so is a row that kAskedMax answers or a day of asking have not settled.  As with attempts,
-// only answers count, and only while the downstream is well.
+// downstream's settle time, and than that time from the start or the last jump of the wall clock
+// on; the row may then be called again, under the same request id; unless its calls were answered
+// strikes_max times, each time to no use: then it has failed.  With contract `key` a repeat is safe
+// anyway, and follows the first answer that tells nothing.  An answer that contradicts what is
+// known (another amount; known before, unknown now) is for people, and so is a row that kAskedMax
+// answers or a day of asking have not settled.  As with attempts, only answers count, and only
+// while the downstream is well.
 //
 // Threads: pure but for the Random that is passed.
 #pragma once

@@ -33,6 +33,7 @@ struct RetrySettings {
 struct LaneHealth {
   bool breaker_closed = true;
   std::optional<WallTime> last_success;  // when the latest call that succeeded had started
+  WallTime clock_good_since{};           // since then the wall clock tells ages rightly
 };
 
 // Fills step, next_at, counters and evidence of `end`, whose intent and times are set.

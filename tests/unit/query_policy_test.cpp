@@ -166,6 +166,28 @@ TEST_CASE("query_policy: only the second of two settled, spaced not-founds is be
   }
 }
 
+TEST_CASE("query_policy: since a jump of the clock a call may be younger than it looks") {
+  const WallTime jump = kSettled + 1h;
+  struct Case {
+    const char* name;
+    WallTime started;
+    E want;
+  };
+  for (const Case& c : {Case{"before the settle time since the jump", jump + 69s, E::lose},
+                        Case{"after it", jump + 70s, E::clear}}) {
+    CAPTURE(c.name);
+    Sample sample{Outcome::not_found};
+    sample.health.clock_good_since = jump;
+    const data::AttemptEnd& end = sample.missing_since(kAskedBefore).at(c.started).decide();
+    CHECK(end.step == c.want);
+    if (c.want == E::lose) CHECK(end.missing_since == kAskedBefore);
+  }
+  // Nor is it asked again before that could be believed.
+  Sample first{Outcome::not_found};
+  first.health.clock_good_since = jump;
+  CHECK(first.at(jump + 1s).decide().next_at == jump + 70s);
+}
+
 TEST_CASE("query_policy: who was called in vain three times, without effect, has failed") {
   for (const int strikes : {0, 2, 3, 4}) {
     CAPTURE(strikes);
