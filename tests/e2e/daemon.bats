@@ -37,6 +37,32 @@ refuses() {
   wait_until 20 curl --silent --fail "http://127.0.0.1:$(cat external.port)/readyz"
 }
 
+# What the simulation cannot show: its machines have no lock files.
+@test "instances: a second vouchd on one ledger is refused, and a copy of it by the anchor" {
+  start_sandbox
+  make_shop 300
+  start_vouchd
+  run -11 vouchd --admin-listen none
+  assert_contains "$output" "is held by a running vouchd, pid $(pid_of vouchd)"
+  assert_contains "$output" "hint: stop that one first, or give this one another --instance"
+
+  # A copy that is made of it as it runs, in another store that has the first one's anchor.
+  mkdir "$PLACE/clone"
+  cp -a "$VOUCH_STORE/." "$PLACE/clone/"
+  run -0 submit_shop --wait --timeout 60s
+  local anchor=$VOUCH_STORE/control/anchor-main.json
+  wait_until 20 anchored
+  run -9 vouchd --store "$PLACE/clone" --anchor-file "$anchor" --admin-listen none
+  assert_contains "$output" "it is an older copy"
+  curl --silent --fail "$ADMIN_URL/readyz"
+}
+
+# The anchor of the store has come as far as the ledger.
+anchored() {
+  [[ "$(jq .last_event "$VOUCH_STORE/control/anchor-main.json")" = "$(ledger \
+    'SELECT max(seq) FROM event')" ]]
+}
+
 @test "configuration: a section is the beginning of its keys" {
   printf '[notify]\ncommand = /bin/true\n[retry]\nfirst = 1s\n[default]\nlog-level = debug\n' \
     >vouchd.conf
