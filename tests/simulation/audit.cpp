@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <set>
-#include <tuple>
 
 #include "daemon/service/call_form.hpp"
+#include "tests/simulation/audit_rows.hpp"
+#include "tests/simulation/sample_pool.hpp"
 
 namespace vouch::test {
 namespace {
@@ -13,14 +14,14 @@ using store::Statement;
 
 constexpr std::string_view kCampaigns = "SELECT id, number FROM campaign";
 constexpr std::string_view kRangeOf = R"sql(
-  SELECT job.id, issuance.range, job_range.epoch
+  SELECT job.id, issuance.range, job_range.epoch, job.kind = 2 OR issuance.doubt_ms IS NOT NULL
     FROM issuance JOIN job ON job.number = issuance.job
     JOIN job_range ON job_range.job = issuance.job AND job_range.range = issuance.range
    WHERE issuance.campaign = :campaign
      AND recipient_key = :recipient AND occurrence = :occurrence AND item = :item
 )sql";
 constexpr std::string_view kRow = R"sql(
-  SELECT state, round, call_digest FROM issuance
+  SELECT state, round, call_digest, ordinal FROM issuance
    WHERE campaign = :campaign AND recipient_key = :recipient AND occurrence = :occurrence
      AND item = :item
 )sql";
@@ -38,46 +39,15 @@ constexpr std::string_view kRows =
     "SELECT job, range, state, next_at_ms IS NULL, amount_minor FROM issuance";
 constexpr std::string_view kRanges = R"sql(
   SELECT job, range, planned, sending, waiting, in_doubt, held, issued, declined, failed,
-         cancelled, expired, skipped, fresh, issued_minor, rows_planned, repeats, moved
+         cancelled, expired, skipped, fresh, issued_minor, rows_planned, repeats, moved, epoch
     FROM job_range
 )sql";
-constexpr std::string_view kRowsWithEvidence = R"sql(
-  SELECT c.id, i.recipient_key, i.occurrence, i.item, i.state, i.round, i.amount_minor,
-         e.kind, e.outcome, e.to_state, e.reference, e.reply_digest
-    FROM issuance AS i JOIN campaign AS c ON c.number = i.campaign
-    LEFT JOIN event AS e ON e.seq = i.last_event
-)sql";
-constexpr std::string_view kEvents = R"sql(
-  SELECT seq, kind, campaign, recipient_key, occurrence, item, from_state, to_state, prev_seq,
-         (SELECT id FROM campaign WHERE number = event.campaign)
-    FROM event WHERE recipient_key IS NOT NULL ORDER BY seq
-)sql";
+constexpr std::string_view kLastEvent = "SELECT ifnull(max(seq), 0) FROM event";
+constexpr std::string_view kRowsPlanned = "SELECT ifnull(sum(rows_planned), 0) FROM job_range";
 constexpr std::string_view kItemsInState = R"sql(
   SELECT c.id, i.item, count(*) FROM issuance AS i JOIN campaign AS c ON c.number = i.campaign
    WHERE i.state = :state GROUP BY c.id, i.item
 )sql";
-constexpr std::string_view kGaps = "SELECT max(seq) - count(*) FROM event";
-constexpr std::string_view kLastEvents = R"sql(
-  SELECT campaign, recipient_key, occurrence, item, state, last_event FROM issuance
-)sql";
-
-bool next(Statement& select) {
-  auto row = select.step();
-  if (!row) std::fprintf(stderr, "audit: %s\n", row.error().message.c_str());
-  VOUCH_ASSERT(row.has_value());
-  return *row;
-}
-
-IssuanceState state_at(const Statement& row, int column) {
-  return static_cast<IssuanceState>(row.integer(column));
-}
-
-// Within one ledger.
-using Place = std::tuple<std::int64_t, RecipientKey, std::int64_t, std::int64_t>;
-Place place_at(const Statement& row, int column) {
-  return {row.integer(column), row.digest(column + 1), row.integer(column + 2),
-          row.integer(column + 3)};
-}
 
 std::string words(std::string_view what, std::int64_t job, std::int64_t range) {
   return std::string{what} + " of job " + std::to_string(job) + " range " + std::to_string(range);
@@ -135,7 +105,8 @@ std::optional<Audit::Row> Audit::row_of(const IssuanceKey& key) {
   if (!next(select)) return std::nullopt;
   const Row row{.state = state_at(select, 0),
                 .round = static_cast<int>(select.integer(1)),
-                .digest = select.digest(2)};
+                .digest = select.digest(2),
+                .ordinal = select.integer_or_null(3)};
   select.reset();
   return row;
 }
@@ -157,7 +128,8 @@ std::optional<Audit::Range> Audit::range_of(const IssuanceKey& key) {
   if (!next(select)) return std::nullopt;
   const Range range{.job = static_cast<ObjectId>(select.integer(0)),
                     .range = select.integer(1),
-                    .epoch = select.integer(2)};
+                    .epoch = select.integer(2),
+                    .is_alone = select.integer(3) != 0};
   select.reset();
   return range;
 }
@@ -172,9 +144,30 @@ std::optional<std::string> Audit::call_may_leave(const wire::HttpCall& call) {
     return "call " + id + " leaves and its row is " + std::string{name_of(row->state)};
   }
   if (row->round != parsed->round) return "call " + id + " leaves in another round than its row's";
-  if (row->digest != service::call_digest(call.url, id, call.body)) {
-    return "call " + id + " leaves with other bytes than the ledger's digest";
+  return call_has_its_bytes(call, *parsed, *row);
+}
+
+// The digest covers the call as it is before its code is put in its place, and then which code.
+std::optional<std::string> Audit::call_has_its_bytes(const wire::HttpCall& call,
+                                                     const RequestId& id, const Row& row) {
+  const std::string name = key_of(call);
+  if (store_.is_code(id.key.campaign, id.key.item) != row.ordinal.has_value()) {
+    return "call " + name + " leaves " + (row.ordinal ? "with" : "without") + " a code";
   }
+  std::string body = call.body;
+  if (row.ordinal) {
+    const std::string& code = SamplePool::shared().code(*row.ordinal);
+    const auto at = body.find('"' + code + '"');
+    if (at == std::string::npos) return "call " + name + " leaves without the code of its row";
+    body.replace(at + 1, code.size(), plan::code_place(name));
+  }
+  Digest128 digest = service::call_digest(call.url, name, body);
+  if (row.ordinal) {
+    const store::PoolSegmentRow& segment = SamplePool::shared().segment_of(*row.ordinal);
+    digest = sha256_128(std::string{digest.begin(), digest.end()} + segment.digest + "/" +
+                        std::to_string(*row.ordinal - segment.first));
+  }
+  if (row.digest != digest) return "call " + name + " leaves with other bytes than its digest's";
   return std::nullopt;
 }
 
@@ -189,14 +182,13 @@ std::optional<std::string> Audit::query_may_leave(const wire::HttpCall& call) {
   return std::nullopt;
 }
 
-std::int64_t Audit::count(IssuanceState state, const ContractOf& contract_of,
-                          plan::Contract contract) {
+std::int64_t Audit::count(IssuanceState state, plan::Contract contract) {
   Statement& select = database_.prepared(kItemsInState);
   select.bind(":state", static_cast<std::int64_t>(state));
   std::int64_t rows = 0;
   while (next(select)) {
     const auto campaign = static_cast<ObjectId>(select.integer(0));
-    if (contract_of(campaign, static_cast<std::size_t>(select.integer(1))) == contract) {
+    if (store_.contract_of(campaign, static_cast<std::size_t>(select.integer(1))) == contract) {
       rows += select.integer(2);
     }
   }
@@ -260,6 +252,17 @@ std::int64_t Audit::items_of(ObjectId campaign, const RecipientKey& recipient,
   return items;
 }
 
+std::optional<std::string> Audit::commit_holds() {
+  const std::int64_t event = number(kLastEvent);
+  const std::int64_t planned = number(kRowsPlanned);
+  if (event < seen_.last_event || planned < seen_.rows_planned) {
+    return "the ledger has lost what it had committed";
+  }
+  seen_.last_event = event;
+  seen_.rows_planned = planned;
+  return see_new_codes();
+}
+
 std::optional<std::string> Audit::balance() {
   Recounts rows = recount(database_.prepared(kRows));
   struct Sums {
@@ -286,6 +289,9 @@ std::optional<std::string> Audit::balance() {
     }
     if (ranges.integer(13) != counted.fresh) wrong = words("fresh rows", job, range);
     if (ranges.integer(14) != counted.issued_minor) wrong = words("issued amounts", job, range);
+    std::int64_t& epoch = seen_.epochs[{job, range}];
+    if (ranges.integer(18) < epoch) wrong = words("the epoch went back", job, range);
+    epoch = ranges.integer(18);
     sum.rows_planned += ranges.integer(15);
     sum.accounted += ranges.integer(16) + ranges.integer(17);
   }
@@ -303,107 +309,6 @@ std::optional<std::string> Audit::balance() {
     }
     if (is_over(job.state) && job.open() + job.count(IssuanceState::held) > 0) {
       wrong = name + " is over with open rows";
-    }
-  }
-  return wrong;
-}
-
-std::optional<std::string> Audit::journals_agree(const Journals& journals) {
-  std::map<std::string, Execution> executed;
-  for (const ModelService* service : journals) {
-    executed.insert(service->journal().begin(), service->journal().end());
-  }
-  std::optional<std::string> wrong;
-  Statement& row = database_.prepared(kRowsWithEvidence);
-  while (next(row)) {
-    const IssuanceKey key{.campaign = static_cast<ObjectId>(row.integer(0)),
-                          .recipient = row.digest(1),
-                          .occurrence = static_cast<std::uint64_t>(row.integer(2)),
-                          .item = static_cast<std::uint8_t>(row.integer(3))};
-    const IssuanceState state = state_at(row, 4);
-    const auto round = static_cast<std::uint8_t>(row.integer(5));
-    const std::string id = format_request_id(key, round);
-    int effects = 0;
-    std::optional<Execution> last;
-    for (int r = 0; r <= round; ++r) {
-      const auto found = executed.find(format_request_id(key, static_cast<std::uint8_t>(r)));
-      if (found == executed.end()) continue;
-      ++effects;
-      if (r == round) last = found->second;
-      executed.erase(found);
-    }
-    const bool unknown = state == IssuanceState::sending || state == IssuanceState::in_doubt ||
-                         state == IssuanceState::held;
-    if (effects > 1) wrong = id + " has had " + std::to_string(effects) + " effects";
-    if (!unknown && state != IssuanceState::issued && effects > 0) {
-      wrong = id + " is " + std::string{name_of(state)} + " and was executed";
-    }
-    if (state != IssuanceState::issued) continue;
-    if (!last) {
-      wrong = id + " is issued and was not executed";
-    } else if ((row.integer(7) != 1 && row.integer(7) != 9) || row.integer(8) != 0 ||
-               row.integer(9) != static_cast<std::int64_t>(IssuanceState::issued) ||
-               row.is_null(11)) {
-      wrong = id + " is issued without evidence";
-    } else if (row.text(10) != last->reference || row.integer_or_null(6) != last->amount_minor) {
-      wrong = id + " is issued with somebody else's evidence";
-    }
-  }
-  if (!executed.empty()) wrong = executed.begin()->first + " was executed and the ledger lacks it";
-  return wrong;
-}
-
-std::optional<std::string> Audit::history(const ContractOf& contract_of) {
-  if (number(kGaps) != 0) return "the events have gaps";
-  struct Last {
-    std::int64_t seq = 0;
-    IssuanceState state = IssuanceState::planned;
-  };
-  std::map<Place, Last> lasts;
-  std::optional<std::string> wrong;
-  Statement& event = database_.prepared(kEvents);
-  while (next(event)) {
-    const std::int64_t seq = event.integer(0);
-    const auto kind = static_cast<EventKind>(event.integer(1));
-    const IssuanceState from = state_at(event, 6);
-    const IssuanceState to = state_at(event, 7);
-    const std::string name = "event " + std::to_string(seq);
-    const bool listed = std::ranges::any_of(
-        kTransitions, [&](const Transition& t) { return t.from == from && t.to == to; });
-    const bool rerun = kind == EventKind::rerun && is_final(from) &&
-                       from != IssuanceState::issued && to == IssuanceState::planned;
-    const bool recovered = kind == EventKind::recovered && from == IssuanceState::sending &&
-                           to == IssuanceState::in_doubt;
-    if (!listed && !rerun && !recovered) wrong = name + ": no such transition";
-    const auto [last, is_first] = lasts.try_emplace(place_at(event, 2));
-    if (is_first) {
-      if (!event.is_null(8)) wrong = name + " names an event before the first";
-    } else {
-      if (event.integer(8) != last->second.seq) wrong = name + " does not follow the one before";
-      const bool sent = from == IssuanceState::sending &&
-                        next_state(last->second.state, IssuanceEvent::send) == from;
-      if (from != last->second.state && !sent) wrong = name + " starts in another state";
-      const auto contract = contract_of(static_cast<ObjectId>(event.integer(9)),
-                                        static_cast<std::size_t>(event.integer(5)));
-      const bool twice = from == IssuanceState::sending && contract != plan::Contract::key &&
-                         last->second.state == IssuanceState::in_doubt;
-      if (twice) wrong = name + " ends a second call of what may have been executed";
-      if (is_final(last->second.state) && !rerun) wrong = name + " changes a final state";
-    }
-    last->second = {seq, to};
-  }
-  Statement& row = database_.prepared(kLastEvents);
-  while (next(row)) {
-    const auto last = lasts.find(place_at(row, 0));
-    const IssuanceState state = state_at(row, 4);
-    if (last == lasts.end()) {
-      const bool silent = state == IssuanceState::sending || state == IssuanceState::expired;
-      if (!silent || !row.is_null(5))
-        wrong = "a row without events is " + std::string{name_of(state)};
-    } else if (row.integer(5) != last->second.seq ||
-               (state != last->second.state && state != IssuanceState::sending)) {
-      wrong = "a row does not stand where its last event, " + std::to_string(last->second.seq) +
-              ", has left it";
     }
   }
   return wrong;

@@ -2,20 +2,22 @@
 //
 // Reads the ledger through a connection of its own, as `vouchctl` would, and recounts everything
 // from the rows: it trusts no total that the daemon keeps.  What is wrong is said in words.
+// Which invariants of the protocol these are stands before each check.
 //
 // Threads: the simulation's only one.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "common/identity.hpp"
 #include "common/issuance_state.hpp"
 #include "common/store/database.hpp"
 #include "tests/simulation/model_service.hpp"
+#include "tests/simulation/model_store.hpp"
 
 namespace vouch::test {
 
@@ -41,30 +43,51 @@ struct AuditedJob {
   }
 };
 
+// An issuance within one ledger: number of its campaign, recipient, occurrence, item.
+using Place = std::tuple<std::int64_t, RecipientKey, std::int64_t, std::int64_t>;
+
+// What an audit has seen of a ledger and must find again ever after; it outlives the daemon's
+// lives.
+struct Seen {
+  std::int64_t last_event = 0;
+  std::int64_t rows_planned = 0;
+  std::int64_t codes_out = 0;
+  std::map<std::int64_t, Place> code_owners;                             // by ordinal
+  std::map<std::pair<std::int64_t, std::int64_t>, std::int64_t> epochs;  // by job and range
+  bool has_copy = false;     // somebody else may execute what waits here
+  bool is_restored = false;  // an older copy, accepted: open rows are in doubt without an event
+};
+
 class Audit {
  public:
-  using Journals = std::vector<const ModelService*>;
-  explicit Audit(store::Database reader) : database_{std::move(reader)} {}
+  using Journal = std::map<std::string, Execution>;  // by request id
+  Audit(store::Database reader, const ModelStore& store, Seen& seen)
+      : database_{std::move(reader)}, store_{store}, seen_{seen} {}
 
-  // I3 and I5, at the moment a call leaves: its row is `sending`, in this round, with this digest.
+  // I3, I5 and I6, at the moment a call leaves: its row is `sending`, in this round, with this
+  // digest, and the code in it is the row's.
   [[nodiscard]] std::optional<std::string> call_may_leave(const wire::HttpCall& call);
   // Only about a row in doubt, of this round, is anybody asked.
   [[nodiscard]] std::optional<std::string> query_may_leave(const wire::HttpCall& call);
   // After a stop, before anything is mended: the row of a call that was out is still `sending`.
   [[nodiscard]] std::optional<std::string> is_sending(const std::string& request_id);
 
+  // After each commit: nothing that was committed is gone, and I6 for the codes that are new.
+  [[nodiscard]] std::optional<std::string> commit_holds();
   // I2: every total equals a recount of the rows, and every row of a list is accounted for.
+  // I9, the ledger's part: no range's epoch goes back.
   [[nodiscard]] std::optional<std::string> balance();
-  // I4: what is issued has its evidence, and the journals agree with every state.
-  [[nodiscard]] std::optional<std::string> journals_agree(const Journals& journals);
+  // I6: each code has the one owner that it has always had, and its owner no other.
+  [[nodiscard]] std::optional<std::string> codes_hold();
+  // I1 and I4: what is issued has its evidence, and the journal agrees with every state, with the
+  // code of each call too.  Takes what belongs to this ledger out of the journal.
+  [[nodiscard]] std::optional<std::string> agrees_with(Journal& journal);
   // I8, I12 and the transition table, from the events of each issuance.  What may have been
-  // executed is called again only where `contract_of` the campaign's item says that keys are
-  // honoured.
-  using ContractOf = std::function<plan::Contract(ObjectId campaign, std::size_t item)>;
-  [[nodiscard]] std::optional<std::string> history(const ContractOf& contract_of);
-  // Nothing under contract none is left in doubt, and what is settled there is settled by its call.
-  [[nodiscard]] std::int64_t count(IssuanceState state, const ContractOf& contract_of,
-                                   plan::Contract contract);
+  // executed is called again only where its contract says that keys are honoured.  A code has who
+  // was once `sending`, and nobody else.
+  [[nodiscard]] std::optional<std::string> history();
+  // Rows in a state whose downstream has this contract.
+  [[nodiscard]] std::int64_t count(IssuanceState state, plan::Contract contract);
 
   [[nodiscard]] std::vector<AuditedJob> jobs();
   [[nodiscard]] std::int64_t count(IssuanceState state);
@@ -77,8 +100,10 @@ class Audit {
     ObjectId job = 0;
     std::int64_t range = 0;
     std::int64_t epoch = 0;
+    bool is_alone = false;  // called under a lock of its own: a single, or what was in doubt
   };
   [[nodiscard]] std::optional<Range> range_of(const IssuanceKey& key);
+  [[nodiscard]] std::int64_t codes_out();
   [[nodiscard]] std::int64_t number(std::string_view constant_sql);
 
  private:
@@ -86,11 +111,19 @@ class Audit {
     IssuanceState state = IssuanceState::planned;
     int round = 0;
     Digest128 digest{};
+    std::optional<std::int64_t> ordinal;
   };
+  [[nodiscard]] std::optional<std::string> call_has_its_bytes(const wire::HttpCall& call,
+                                                              const RequestId& id, const Row& row);
+  [[nodiscard]] std::optional<std::string> see_new_codes();
+  [[nodiscard]] std::optional<std::string> has_code_rightly(ObjectId campaign, std::int64_t item,
+                                                            bool has_code, bool was_sending) const;
   [[nodiscard]] std::optional<Row> row_of(const IssuanceKey& key);
   [[nodiscard]] std::optional<std::int64_t> campaign_number(ObjectId campaign);
 
   store::Database database_;
+  const ModelStore& store_;
+  Seen& seen_;
   std::map<ObjectId, std::int64_t> campaigns_;
 };
 

@@ -19,11 +19,10 @@
 #include "tests/simulation/model_client.hpp"
 #include "tests/simulation/model_redis.hpp"
 #include "tests/simulation/sample_lists.hpp"
+#include "tests/simulation/sample_pool.hpp"
 
 namespace vouch::test {
 
-inline constexpr const char* kLockPrefix = "vouch:1:";
-inline constexpr const char* kLockPlace = "here";
 inline constexpr const char* kLedgerPath = "/ledger/ledger.db";
 
 struct Life {
@@ -31,6 +30,10 @@ struct Life {
     const Clock& clock;
     Random& random;
     std::string vfs;
+    Caller caller;
+    std::string name;   // of the instance
+    std::string place;  // of its lock file
+    std::string pool_key;
     ModelClient::Services services;
     ModelClient::BeforeGuard before_guard;
     ModelClient::OnStart on_start;
@@ -49,11 +52,14 @@ struct Life {
     VOUCH_TRY(store::Database for_intake, data::open_ledger_reader(kLedgerPath, outside.vfs));
     VOUCH_TRY(store::Database for_control, data::open_ledger_reader(kLedgerPath, outside.vfs));
     VOUCH_TRY(const std::int64_t first_epoch, data::first_epoch(ledger));
-    return std::unique_ptr<Life>{new Life(outside, first_epoch, std::move(ledger),
-                                          data::LedgerReader{std::move(for_intake)},
-                                          data::LedgerReader{std::move(for_control)})};
+    VOUCH_TRY(const std::string ledger_id, data::ledger_id(ledger));
+    return std::unique_ptr<Life>{new Life(
+        outside, first_epoch, "vouch:" + ledger_id + ":", std::move(ledger),
+        data::LedgerReader{std::move(for_intake)}, data::LedgerReader{std::move(for_control)})};
   }
 
+  const std::int64_t first_epoch;
+  const std::string lock_prefix;  // of its keys in Redis
   store::Database ledger;
   data::Health health;
   data::SnapshotBoard board;
@@ -68,31 +74,39 @@ struct Life {
 
  private:
   [[nodiscard]] static strategy::IntakeSettings settings_of(const Outside& outside,
-                                                            std::int64_t first_epoch) {
+                                                            std::int64_t first) {
     strategy::IntakeSettings settings = outside.intake;
     settings.leases.lock = outside.engine.lock;
-    settings.leases.first_epoch = first_epoch;
+    settings.leases.owner = outside.name;
+    settings.leases.first_epoch = first;
     return settings;
   }
   [[nodiscard]] static std::unique_ptr<service::Coordination> make_coordination(
-      const Outside& outside) {
+      const Outside& outside, const std::string& prefix) {
     if (outside.redis == nullptr) return std::make_unique<service::InProcessCoordination>();
     return std::make_unique<service::RedisCoordination>(
         outside.clock,
-        service::RedisSettings{
-            .where = "model", .prefix = kLockPrefix, .place = kLockPlace, .name = "main"},
+        service::RedisSettings{.where = "model",
+                               .prefix = prefix,
+                               .place = outside.place,
+                               .name = outside.name + " on a model"},
         [redis = outside.redis](const auto& commands, bool) { return redis->exchange(commands); },
         service::RedisCoordination::Reports{.on_change = outside.on_leases,
                                             .on_turn = [](bool, const std::string&) {}});
   }
-  Life(const Outside& outside, std::int64_t first_epoch, store::Database ledger_file,
+  [[nodiscard]] static data::CodeShelf make_shelf(const Outside& outside) {
+    return {SamplePool::shared().folder(), outside.pool_key};
+  }
+  Life(const Outside& outside, std::int64_t first, std::string prefix, store::Database ledger_file,
        data::LedgerReader for_intake, data::LedgerReader for_control)
-      : ledger{std::move(ledger_file)},
-        client{outside.services, outside.clock, outside.before_guard, outside.on_start,
-               outside.on_end},
-        coordination{make_coordination(outside)},
+      : first_epoch{first},
+        lock_prefix{std::move(prefix)},
+        ledger{std::move(ledger_file)},
+        client{outside.services,     outside.clock,    outside.caller,
+               outside.before_guard, outside.on_start, outside.on_end},
+        coordination{make_coordination(outside, lock_prefix)},
         ready{[this] { client.wake(); }},
-        writer{ledger, ready, health, outside.clock},
+        writer{ledger, ready, health, outside.clock, make_shelf(outside)},
         random{outside.random.next()},
         engine{client, ready, writer, board, health, outside.clock, random, outside.engine},
         intake{std::move(for_intake),
@@ -105,7 +119,8 @@ struct Life {
                [](const std::string& digest) {
                  return store::SealedList::open(SampleLists::shared().by_digest(digest).path);
                },
-               settings_of(outside, first_epoch)},
+               settings_of(outside, first),
+               make_shelf(outside)},
         reader{std::move(for_control)} {}
 };
 

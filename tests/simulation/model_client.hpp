@@ -30,10 +30,11 @@ class ModelClient final : public service::Downstream {
   // Time may pass between a permit and the call's first byte.
   using BeforeGuard = std::function<void()>;
 
-  ModelClient(Services services, const Clock& clock, BeforeGuard before_guard, OnStart on_start,
-              OnEnd on_end)
+  ModelClient(Services services, const Clock& clock, Caller caller, BeforeGuard before_guard,
+              OnStart on_start, OnEnd on_end)
       : services_{std::move(services)},
         clock_{clock},
+        caller_{caller},
         before_guard_{std::move(before_guard)},
         on_start_{std::move(on_start)},
         on_end_{std::move(on_end)} {}
@@ -48,8 +49,10 @@ class ModelClient final : public service::Downstream {
     if (std::string why = guard_(call.tag); !why.empty()) return stop(call, std::move(why));
     std::string id = on_start_(call);
     const bool asks = call.get;
+    ++started_;
     ModelService& service = *services_.at(origin_of(call.url));
-    auto ending = asks ? service.query(call, clock_.now()) : service.call(call, clock_.now());
+    auto ending =
+        asks ? service.query(call, clock_.now()) : service.call(call, clock_.now(), caller_);
     out_.push_back({std::move(id), asks, &service, std::move(ending)});
   }
   void take_ended(std::vector<wire::HttpEnd>& ended) override {
@@ -66,6 +69,8 @@ class ModelClient final : public service::Downstream {
   void wake() override { woken_ = true; }
 
   [[nodiscard]] bool take_wake() { return std::exchange(woken_, false); }
+  // Calls and queries since its birth.
+  [[nodiscard]] std::int64_t started() const { return started_; }
   [[nodiscard]] int out() const { return static_cast<int>(out_.size()); }
   // Stopped by the guard, and not known to be by the caller yet.
   [[nodiscard]] int stopped() const { return static_cast<int>(stopped_.size()); }
@@ -97,12 +102,14 @@ class ModelClient final : public service::Downstream {
   };
   Services services_;
   const Clock& clock_;
+  Caller caller_;
   BeforeGuard before_guard_;
   OnStart on_start_;
   OnEnd on_end_;
   Guard guard_;
   std::vector<Out> out_;
   std::vector<wire::HttpEnd> stopped_;  // by the guard, not yet taken
+  std::int64_t started_ = 0;
   bool woken_ = false;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/identity.hpp"
 #include "common/json.hpp"
 
 namespace vouch::test {
@@ -21,6 +22,12 @@ Json parsed(const std::string& body) {
   auto json = parse_json(body);
   VOUCH_ASSERT(json.has_value());
   return std::move(*json);
+}
+
+// The request id of its first round: one for all rounds.
+std::string issuance_of(const std::string& request_id) {
+  const auto parsed = parse_request_id(request_id);
+  return parsed ? format_request_id(parsed->key, 0) : request_id;
 }
 
 void end_without_answer(HttpEnd& end, Transport transport, int sends) {
@@ -94,29 +101,48 @@ bool ModelService::is_one_of(double share, std::string_view what,
   return static_cast<double>(hash >> 40) < share * static_cast<double>(1U << 24);
 }
 
-void ModelService::watch(const wire::HttpCall& call, const std::string& key, Instant now) {
+void ModelService::watch(const wire::HttpCall& call, const std::string& key, Instant now,
+                         Caller caller) {
   if (key.empty()) violation("a call without a key");
   const auto [known, is_new] = bodies_.try_emplace(key, call.body);
   if (!is_new && known->second != call.body) violation("another body under key " + key);
   const Json body = parsed(call.body);
   if (text_of(body, "request_id") != key) violation("key and request id differ: " + key);
+  const auto [who, is_first] = instances_.try_emplace(key, caller.instance);
+  if (who->second != caller.instance && !has_copies) violation("two instances call for " + key);
+  watch_code(key, text_of(body, "code"));
   if (contract != plan::Contract::key) {
     const auto under_way = [&](const Visit& visit) { return !visit.asks && visit.key == key; };
     if (executed(key)) violation("called again after it was executed: " + key);
     if (std::ranges::any_of(visits_, under_way)) violation("called again too soon: " + key);
   }
   watch_rate(starts_, limit, "calls", now);
-  for (const auto& [read, until] : holds_) {
-    if (now > read && now < until) violation("a call before Retry-After was over");
+  for (const Hold& hold : holds_) {
+    const bool holds = hold.caller == caller && now > hold.read && now < hold.until;
+    if (holds) violation("a call before Retry-After was over");
   }
-  std::erase_if(holds_, [&](const auto& hold) { return hold.second <= now; });
+  std::erase_if(holds_, [&](const Hold& hold) { return hold.until <= now; });
+}
+
+// All rounds of an issuance have the same code, and nobody else ever has it.
+void ModelService::watch_code(const std::string& key, const std::string& code) {
+  if (code.empty()) return;
+  const auto [owner, is_first] = code_owners_.try_emplace(code, issuance_of(key));
+  if (owner->second != issuance_of(key)) {
+    violation("the code of " + owner->second + " is sent for " + key);
+  }
+}
+
+void ModelService::watch_effect(const std::string& key) {
+  const auto [effect, is_first] = effects_.try_emplace(issuance_of(key), key);
+  if (!is_first) violation("a second effect for one issuance: " + key + " after " + effect->second);
 }
 
 void ModelService::watch_rate(std::deque<Instant>& starts, double most, const char* what,
                               Instant now) {
   starts.push_back(now);
   while (starts.front() <= now - std::chrono::seconds{1}) starts.pop_front();
-  if (static_cast<double>(starts.size()) > most + 1) {
+  if (static_cast<double>(starts.size()) > most + callers) {
     violation(std::string{"more "} + what + " than the limit");
   }
 }
@@ -151,12 +177,8 @@ std::shared_ptr<const Ending> ModelService::query(const wire::HttpCall& call, In
     end_without_answer(ending->end, Transport::timed_out, 1);
     return ending;
   }
-  visits_.push_back({.arrives = now + latency / 2,
-                     .asks = fate,
-                     .key = key,
-                     .body = {},
-                     .caller = callers_,
-                     .ending = ending});
+  visits_.push_back(
+      {.arrives = now + latency / 2, .asks = fate, .key = key, .body = {}, .ending = ending});
   return ending;
 }
 
@@ -192,10 +214,11 @@ void ModelService::answer_query(const Visit& visit) {
   end_with_answer(end, 200, reply.dump());
 }
 
-std::shared_ptr<const Ending> ModelService::call(const wire::HttpCall& call, Instant now) {
+std::shared_ptr<const Ending> ModelService::call(const wire::HttpCall& call, Instant now,
+                                                 Caller caller) {
   ++calls_;
   const std::string key = key_of(call);
-  watch(call, key, now);
+  watch(call, key, now, caller);
 
   auto ending = std::make_shared<Ending>();
   ending->end.tag = call.tag;
@@ -218,7 +241,7 @@ std::shared_ptr<const Ending> ModelService::call(const wire::HttpCall& call, Ins
                   .fate = fate,
                   .key = key,
                   .body = call.body,
-                  .caller = callers_,
+                  .caller = caller,
                   .ending = ending};
       if (fate == Fate::late) {
         visit.arrives = now + call.timeout +
@@ -290,10 +313,8 @@ void ModelService::arrive(Visit& visit) {
         const auto seconds = static_cast<std::int64_t>(1 + random_.below(2));
         end.retry_after = std::to_string(seconds);
         // The caller may have taken its answer a moment late, never early.
-        if (visit.caller == callers_) {
-          holds_.emplace_back(visit.ending->at + Millis{200},
-                              visit.ending->at + std::chrono::seconds{seconds});
-        }
+        holds_.push_back({visit.caller, visit.ending->at + Millis{200},
+                          visit.ending->at + std::chrono::seconds{seconds}});
       }
       return;
     case Fate::unauthorised:
@@ -345,6 +366,7 @@ ModelService::Answer ModelService::carry_out(const Visit& visit) {
     Execution execution{.request_id = visit.key,
                         .recipient_id = recipient,
                         .amount_minor = {},
+                        .code = text_of(body, "code"),
                         .reference = name_ + "-" + std::to_string(journal_.size() + 1),
                         .at = now};
     Json reply = {{"request_id", visit.key}, {"reference", execution.reference}};
@@ -355,6 +377,7 @@ ModelService::Answer ModelService::carry_out(const Visit& visit) {
     }
     const auto [at, is_first] = journal_.emplace(visit.key, std::move(execution));
     if (!is_first) violation("executed twice: " + visit.key);
+    watch_effect(visit.key);
     answer.status = 201;
     answer.body = reply.dump();
     if (random_.chance(slow_share)) {

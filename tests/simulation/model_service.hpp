@@ -7,9 +7,10 @@
 // What becomes of a call is drawn when it leaves the caller; whether it executes is decided
 // when it arrives, which may be long after the caller has given up, or died.
 //
-// The service watches its callers: another body under a known key, a call before Retry-After is
-// over, more calls or queries in a second than the limit, and where it knows no keys a second call
-// that is carried out, or that leaves while the first may still arrive, are kept as violations.
+// The service watches its callers: another body under a known key, one key from two callers, one
+// code for two issuances, a second effect of an issuance, a call before Retry-After is over, more
+// calls or queries in a second than the limit, and where it knows no keys a second call that is
+// carried out, or that leaves while the first may still arrive, are kept as violations.
 //
 // Threads: the simulation's only one.
 #pragma once
@@ -81,8 +82,16 @@ struct Execution {
   std::string request_id;
   std::string recipient_id;
   std::optional<std::int64_t> amount_minor;
+  std::string code;  // empty: none
   std::string reference;
   Instant at;
+};
+
+// Who calls: an instance, in one of its lives.
+struct Caller {
+  std::size_t instance = 0;
+  int life = 0;
+  bool operator==(const Caller&) const = default;
 };
 
 // What the call is known by: its Idempotency-Key; of a query the end of its URL.
@@ -115,20 +124,18 @@ class ModelService {
   std::string url;             // where it is; calls to elsewhere are answered 404; empty: anywhere
   std::int64_t long_wait = 0;  // seconds: a 429 that says so is the next answer, once
   double vague_share = 0;      // of the calls: queries about them are always answered `pending`
-  double limit = 1e9;          // calls per second that nobody may exceed
+  double limit = 1e9;          // calls per second that nobody may exceed, all together
+  int callers = 1;             // that share the limit
+  bool has_copies = false;     // callers with one ledger: a key may come from more than one
   void begin_outage(Outage kind, Instant until);
 
   // --- what the world asks of it.
   // A call leaves its caller.  The ending is complete once advance() has come to its time.
-  [[nodiscard]] std::shared_ptr<const Ending> call(const wire::HttpCall& call, Instant now);
+  [[nodiscard]] std::shared_ptr<const Ending> call(const wire::HttpCall& call, Instant now,
+                                                   Caller caller);
   [[nodiscard]] std::shared_ptr<const Ending> query(const wire::HttpCall& call, Instant now);
   void advance(Instant now);
   [[nodiscard]] Instant next_event() const;
-  // The caller has died: what it was told to wait for is forgotten with it.
-  void caller_died() {
-    holds_.clear();
-    ++callers_;
-  }
 
   // --- its journal.
   [[nodiscard]] const std::map<std::string, Execution>& journal() const { return journal_; }
@@ -148,8 +155,14 @@ class ModelService {
     std::optional<QueryFate> asks{};
     std::string key;
     std::string body;
-    int caller = 0;
+    Caller caller{};
     std::shared_ptr<Ending> ending;
+  };
+  // A caller that was told to wait: from when it knows, until when.
+  struct Hold {
+    Caller caller;
+    Instant read;
+    Instant until;
   };
   struct Answer {
     int status = 0;
@@ -159,7 +172,9 @@ class ModelService {
   };
 
   [[nodiscard]] Fate draw_fate(Instant now);
-  void watch(const wire::HttpCall& call, const std::string& key, Instant now);
+  void watch(const wire::HttpCall& call, const std::string& key, Instant now, Caller caller);
+  void watch_code(const std::string& key, const std::string& code);
+  void watch_effect(const std::string& key);
   void fail_to_arrive(Fate fate, const wire::HttpCall& call, Instant now, Ending& ending);
   void arrive(Visit& visit);
   void answer_query(const Visit& visit);
@@ -181,8 +196,10 @@ class ModelService {
   std::map<std::string, Execution> journal_;        // by request id
   std::deque<Instant> starts_;                      // of the last second, queries too
   std::deque<Instant> query_starts_;                // likewise, queries alone
-  std::vector<std::pair<Instant, Instant>> holds_;  // when it is read, until when it holds
-  int callers_ = 0;
+  std::map<std::string, std::size_t> instances_;    // by key: who has called under it
+  std::map<std::string, std::string> code_owners_;  // by code: the issuance
+  std::map<std::string, std::string> effects_;      // by issuance: the request id
+  std::vector<Hold> holds_;
   std::int64_t calls_ = 0;
   std::int64_t queries_ = 0;
   std::vector<std::string> violations_;

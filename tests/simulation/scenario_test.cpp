@@ -60,23 +60,23 @@ TEST_CASE("scenario: the ledger's disk fails at any moment: nothing starts, noth
     for (const std::int64_t after : {0, 1, 2, 7, 15}) {
       INFO(c.name, " after ", after, " operations");
       World world{static_cast<std::uint64_t>(after) + 1, {}};
-      world.restarts_by_itself = false;
+      world.instance().restarts_by_itself = false;
       world.coupons.fault(Fate::answer_lost) = 0.05;
       world.submit({.campaign = kGift, .list = SampleLists::spring});
       REQUIRE(run_until_calls(world, 20));
       FaultRule rule = c.rule;
       rule.after = after;
-      world.vfs.fail(rule);
-      REQUIRE(world.run_until([&] { return !world.store_ok(); }));
+      world.instance().fail_disk(rule);
+      REQUIRE(world.run_until([&] { return !world.instance().store_ok(); }));
       const std::int64_t calls = calls_of(world);
       world.run_for(Millis{3'000});
       CHECK(calls_of(world) == calls);
-      CHECK(world.life().client.out() == 0);
-      world.mend_store();
+      CHECK(world.instance().life().client.out() == 0);
+      world.instance().mend_store();
       world.calm();
       world.finish();
       CHECK(world.problem() == "");
-      CHECK(world.audit().count(kIssued) == 140);
+      CHECK(world.instance().audit().count(kIssued) == 140);
     }
   }
 }
@@ -106,7 +106,7 @@ TEST_CASE("scenario: hours without the downstream cost time, and no row") {
     world.calm();
     world.finish();
     CHECK(world.problem() == "");
-    CHECK(world.audit().count(kIssued) == 400);
+    CHECK(world.instance().audit().count(kIssued) == 400);
   }
 }
 
@@ -121,7 +121,7 @@ TEST_CASE("scenario: one downstream is away for long, and its neighbour's doubt 
   world.calm();
   world.finish();
   CHECK(world.problem() == "");
-  CHECK(world.audit().count(kIssued) == 400);
+  CHECK(world.instance().audit().count(kIssued) == 400);
 }
 
 TEST_CASE("scenario: recipients who always fail are held, and keep nobody else waiting") {
@@ -174,9 +174,9 @@ TEST_CASE("scenario: declined, failed and expired rows are run again, with crash
       for (int i = 0; i < 4; ++i) {
         world.run_for(Millis{static_cast<std::int64_t>(20 + world.random.below(300))});
         if (i % 2 == 0) {
-          world.crash();
+          world.instance().crash();
         } else {
-          world.kill();
+          world.instance().kill();
         }
       }
       REQUIRE(run_until_state(world, again, JobState::done));
@@ -185,7 +185,7 @@ TEST_CASE("scenario: declined, failed and expired rows are run again, with crash
     world.finish();
     CHECK(world.problem() == "");
     std::int64_t issued = 0;
-    for (const AuditedJob& job : world.audit().jobs()) {
+    for (const AuditedJob& job : world.instance().audit().jobs()) {
       const bool single = job.kind == static_cast<int>(data::JobKind::single);
       if (!single) issued += job.count(kIssued);
     }
@@ -271,7 +271,7 @@ void run_to_its_end(const Stop& stop) {
   if (stop.pause) world.run_for(Millis{300});
   if (stop.cancel) world.change(job, JobAction::cancel, stop.settle);
   world.run_for(Millis{100});
-  if (stop.crash) world.crash();
+  if (stop.crash) world.instance().crash();
   CHECK(run_until_state(world, job, stop.end));
   if (stop.cancel) CHECK(world.job(job).count(kIssued) < 400);
   world.calm();
@@ -309,7 +309,7 @@ TEST_CASE("scenario: of an older ledger nothing is called, planned before or not
   World world{37, settings};
   const ObjectId job = world.submit({.campaign = kPair, .list = SampleLists::many});
   REQUIRE(run_until_calls(world, 60));
-  world.accept_older_ledger();
+  world.instance().accept_older_ledger();
   const std::int64_t calls = world.coupons.calls();
   const ObjectId later = world.submit({.campaign = kGift, .list = SampleLists::spring});
   world.issue(kTraffic, "r1");
@@ -352,9 +352,9 @@ TEST_CASE("scenario: what was called under none is not repeated under a later ke
   World world{47, settings};
   const ObjectId job = world.submit({.campaign = kPair, .list = SampleLists::many});
   REQUIRE(run_until_calls(world, 60));
-  REQUIRE(comes_to(world, [&] { return world.life().client.out() > 3; }));
+  REQUIRE(comes_to(world, [&] { return world.instance().life().client.out() > 3; }));
   world.set_contract(0, plan::Contract::key);
-  world.crash();
+  world.instance().crash();
   REQUIRE(world.counts.recovered > 3);
   REQUIRE(run_until_state(world, job, JobState::unsettled));
   CHECK(world.job(job).count(IssuanceState::held) == world.counts.recovered);
@@ -373,7 +373,7 @@ TEST_CASE("scenario: after a sleep no call leaves under a lock that may end befo
   const Millis life = service::lock_life(settings.engine.lock, settings.timeout);
   for (Millis nap = life / 3; nap < life; nap += Millis{100}) {
     world.run_for(Millis{250});
-    world.stand_still(nap);
+    world.instance().stand_still(nap);
   }
   CHECK(world.problem() == "");
   CHECK(calls_of(world) > 100);
@@ -381,7 +381,7 @@ TEST_CASE("scenario: after a sleep no call leaves under a lock that may end befo
   world.calm();
   world.finish();
   CHECK(world.problem() == "");
-  CHECK(world.audit().count(kIssued) == 400);
+  CHECK(world.count(kIssued) == 400);
 }
 
 TEST_CASE("scenario: a call that would not be the same as before is held, and not sent") {
@@ -389,9 +389,9 @@ TEST_CASE("scenario: a call that would not be the same as before is held, and no
   world.coupons.fault(Fate::answer_lost) = 0.5;
   const ObjectId job = world.submit({.campaign = kPair, .list = SampleLists::many});
   REQUIRE(comes_to(world, [&] { return world.job(job).count(IssuanceState::in_doubt) > 10; }));
-  const std::int64_t doubtful = world.audit().count(IssuanceState::in_doubt);
-  REQUIRE(
-      world.life().ledger.exec("UPDATE issuance SET call_digest = zeroblob(16) WHERE state = 3"));
+  const std::int64_t doubtful = world.count(IssuanceState::in_doubt);
+  REQUIRE(world.instance().life().ledger.exec(
+      "UPDATE issuance SET call_digest = zeroblob(16) WHERE state = 3"));
   world.coupons.fault(Fate::answer_lost) = 0;
   REQUIRE(run_until_state(world, job, JobState::unsettled));
   CHECK(world.job(job).count(IssuanceState::held) == doubtful);
@@ -456,7 +456,7 @@ TEST_CASE("scenario: a stop with healthy downstreams leaves no doubt") {
     world.stop();
   }
   CHECK(world.counts.recovered == 0);
-  CHECK(world.audit().count(IssuanceState::in_doubt) == 0);
+  CHECK(world.instance().audit().count(IssuanceState::in_doubt) == 0);
   world.calm();
   world.finish();
   CHECK(world.problem() == "");
@@ -475,4 +475,112 @@ TEST_CASE("scenario: the same list twice, and lists that overlap, issue nothing 
   CHECK(world.coupons.journal().size() == 85);
   CHECK(world.balances.journal().size() == 85);
   for (const ObjectId job : {first, second, third}) CHECK(world.job(job).state == JobState::done);
+}
+
+TEST_CASE("scenario: a pool runs empty twice, is filled up, and everybody has a code of his own") {
+  World world{37, {}};
+  const ObjectId vip = world.submit({.campaign = kVip, .list = SampleLists::spring});
+  REQUIRE(comes_to(world, [&] { return world.job(vip).pause_reason == PauseReason::pool; }));
+  CHECK(world.job(vip).count(kIssued) <= 50);
+  const ObjectId visit = world.submit({.campaign = kVisit, .list = SampleLists::tiny});
+  REQUIRE(run_until_state(world, vip, JobState::done));
+  REQUIRE(run_until_state(world, visit, JobState::done));
+  CHECK(world.counts.happened["pool filled up"] >= 2);
+  world.calm();
+  world.finish();
+  CHECK(world.problem() == "");
+  CHECK(world.instance().audit().codes_out() == 73);
+}
+
+TEST_CASE("scenario: without the pools' key a restart hands out nothing, repeats nothing, waits") {
+  World world{41, {}};
+  world.coupons.fault(Fate::answer_lost) = 0.5;
+  const ObjectId job = world.submit({.campaign = kVip, .list = SampleLists::spring});
+  world.issue(kVip, "r300");
+  REQUIRE(run_until_calls(world, 20));
+  world.hide_pool_key(true);
+  world.instance().kill();
+  const std::int64_t codes = world.instance().audit().codes_out();
+  const std::int64_t calls = world.coupons.calls();
+  world.run_for(Millis{20'000});
+  CHECK(world.coupons.calls() == calls);
+  CHECK(world.instance().audit().codes_out() == codes);
+  CHECK(world.job(job).pause_reason == PauseReason::pool);
+  CHECK(world.job(world.store().campaign_id(kVip)).count(kIssued) < 2);
+  world.hide_pool_key(false);
+  world.coupons.fault(Fate::answer_lost) = 0;
+  world.calm();
+  world.finish();
+  CHECK(world.problem() == "");
+  CHECK(world.job(job).count(kIssued) == 140);
+  CHECK(world.job(world.store().campaign_id(kVip)).count(kIssued) == 2);
+}
+
+namespace {
+
+// How a copy of the ledger comes to run beside the first.
+struct Copy {
+  const char* name;
+  plan::Contract contract;
+  bool redis;
+};
+
+// A downstream of contract query would have to be asked after the first daemon is gone: see
+// older_ledger.bats.
+const Copy kCopies[] = {
+    {"key", plan::Contract::key, false},
+    {"key, locks in Redis", plan::Contract::key, true},
+    {"none", plan::Contract::none, false},
+    {"none, locks in Redis", plan::Contract::none, true},
+};
+
+void run_with_a_copy(const Copy& copy, std::uint64_t seed) {
+  INFO(copy.name, ", seed ", seed);
+  WorldSettings settings;
+  settings.instances = 2;
+  settings.is_cloned = true;
+  settings.redis = copy.redis;
+  for (WorldSettings::Contracted& of : settings.contracts) of.contract = copy.contract;
+  World world{seed, settings};
+  for (ModelService* service : {&world.coupons, &world.balances}) {
+    service->fault(Fate::answer_lost) = 0.02;
+    service->fault(Fate::late) = 0.02;
+    service->fault(Fate::refused) = 0.2;  // some rows wait when the copy is made
+  }
+  const ObjectId gift = world.submit({.campaign = kGift, .list = SampleLists::many});
+  const ObjectId vip = world.submit({.campaign = kVip, .list = SampleLists::tiny});
+  REQUIRE(run_until_calls(world, 60));
+  world.submit({.campaign = kPair, .list = SampleLists::spring});  // the copy does not know of it
+  world.start_copy_after(Millis{300});
+  REQUIRE(world.problem() == "");
+  REQUIRE(world.instances() == 2);
+  CHECK(world.job(gift).open() > 0);
+  for (int i = 0; i < 4 && world.problem().empty(); ++i) {
+    world.run_for(Millis{static_cast<std::int64_t>(50 + world.random.below(300))});
+    Instance& struck = world.instance(world.random.below(2));
+    if (i == 1 && copy.redis)
+      world.redis.be(ModelRedis::Mood::gone, world.clock.now() + Millis{2'000});
+    if (i % 2 == 0) {
+      struck.crash();
+    } else if (i == 1) {
+      struck.kill();
+    } else {
+      struck.fall_asleep();
+    }
+  }
+  world.calm();
+  world.finish();
+  CHECK(world.problem() == "");
+  for (const ObjectId job : {gift, vip}) {
+    CHECK(world.job(job).count(kIssued) + world.job(job).count(IssuanceState::held) ==
+          world.job(job).rows_accepted * 2);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("scenario: a copy of the ledger runs beside the first: nobody is given anything twice") {
+  for (const Copy& copy : kCopies) {
+    for (const std::uint64_t seed : {1U, 2U, 3U, 4U}) run_with_a_copy(copy, seed);
+  }
 }

@@ -118,6 +118,11 @@ class CrashDisk {
   void crash(Survival survival);
   void fail(FaultRule rule) { rules_.push_back(std::move(rule)); }
   void heal() { rules_.clear(); }
+  // A whole file that has always been there: of a restored backup, a cloned machine.
+  void restore(const std::string& path, const Bytes& bytes) {
+    names_[path] = std::make_shared<File>(File{path, bytes, bytes, {}});
+    durable_names_[path] = names_[path];
+  }
 
   // --- what a test may ask.
 

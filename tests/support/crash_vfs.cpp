@@ -444,6 +444,14 @@ void CrashVfs::kill() {
   machine_->boot();
 }
 
+void CrashVfs::clone_from(const CrashVfs& other) {
+  const std::scoped_lock lock{machine_->mutex, other.machine_->mutex};
+  VOUCH_ASSERT(machine_->handles_open == 0);
+  for (const auto& [path, file] : other.machine_->disk.files()) {
+    machine_->disk.restore(path, file->seen);
+  }
+}
+
 void CrashVfs::power_cut_after(std::int64_t operations) {
   const std::scoped_lock lock{machine_->mutex};
   machine_->disk.power_cut_after(operations);

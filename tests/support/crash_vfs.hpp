@@ -50,6 +50,9 @@ class CrashVfs {
   // What was not synced is as unsafe as before.
   void kill();
 
+  // All files of another machine as they are seen there now, durable here; nothing is open here.
+  void clone_from(const CrashVfs& other);
+
   // After so many more changing operations (create, write, truncate, sync, delete) the power
   // goes off, in the middle of the next one.  crash() ends that.
   void power_cut_after(std::int64_t operations);
