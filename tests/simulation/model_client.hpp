@@ -46,22 +46,32 @@ class ModelClient final : public service::Downstream {
   void set_guard(Guard guard) override { guard_ = std::move(guard); }
   void start(wire::HttpCall call) override {
     before_guard_();
-    if (std::string why = guard_(call.tag); !why.empty()) return stop(call, std::move(why));
-    std::string id = on_start_(call);
-    const bool asks = call.get;
-    ++started_;
-    ModelService& service = *services_.at(origin_of(call.url));
-    auto ending =
-        asks ? service.query(call, clock_.now()) : service.call(call, clock_.now(), caller_);
-    out_.push_back({std::move(id), asks, &service, std::move(ending)});
+    const std::vector<wire::HttpCall> parts = parts_of(call);
+    if (std::string why = guard_(call.tag); !why.empty()) {
+      stopped_rows_ += parts.size();
+      return stop(call, std::move(why));
+    }
+    Out out{.asks = call.get, .service = services_.at(origin_of(call.url))};
+    for (const wire::HttpCall& part : parts) out.request_ids.push_back(on_start_(part));
+    started_ += static_cast<std::int64_t>(parts.size());
+    const Instant now = clock_.now();
+    if (call.get) {
+      out.ending.whole = out.service->query(call, now);
+    } else if (parts.front().body == call.body) {
+      out.ending.whole = out.service->call(call, now, caller_);
+    } else {
+      out.ending = out.service->call_batch(parts, now, caller_);
+    }
+    out_.push_back(std::move(out));
   }
   void take_ended(std::vector<wire::HttpEnd>& ended) override {
     std::move(stopped_.begin(), stopped_.end(), std::back_inserter(ended));
     stopped_.clear();
+    stopped_rows_ = 0;
     std::erase_if(out_, [&](const Out& out) {
-      if (out.ending->at > clock_.now()) return false;
-      ended.push_back(out.ending->end);
-      on_end_(out.request_id, out.asks);
+      if (out.ending.at() > clock_.now()) return false;
+      ended.push_back(out.ending.end());
+      for (const std::string& id : out.request_ids) on_end_(id, out.asks);
       return true;
     });
   }
@@ -69,11 +79,11 @@ class ModelClient final : public service::Downstream {
   void wake() override { woken_ = true; }
 
   [[nodiscard]] bool take_wake() { return std::exchange(woken_, false); }
-  // Calls and queries since its birth.
+  // Rows that were called or asked about since its birth.
   [[nodiscard]] std::int64_t started() const { return started_; }
   [[nodiscard]] int out() const { return static_cast<int>(out_.size()); }
-  // Stopped by the guard, and not known to be by the caller yet.
-  [[nodiscard]] int stopped() const { return static_cast<int>(stopped_.size()); }
+  // Rows whose call the guard has stopped, which the caller does not know yet.
+  [[nodiscard]] int stopped() const { return static_cast<int>(stopped_rows_); }
   // Calls, without queries, that are out at one service.
   [[nodiscard]] int calls_out(const ModelService& service) const {
     return static_cast<int>(std::ranges::count_if(
@@ -81,7 +91,7 @@ class ModelClient final : public service::Downstream {
   }
   [[nodiscard]] Instant next_end() const {
     Instant next = stopped_.empty() ? Instant::max() : clock_.now();
-    for (const Out& out : out_) next = std::min(next, out.ending->at);
+    for (const Out& out : out_) next = std::min(next, out.ending.at());
     return next;
   }
 
@@ -95,10 +105,10 @@ class ModelClient final : public service::Downstream {
   }
 
   struct Out {
-    std::string request_id;
+    std::vector<std::string> request_ids{};  // several in a batch
     bool asks = false;
-    const ModelService* service = nullptr;
-    std::shared_ptr<const Ending> ending;
+    ModelService* service = nullptr;
+    CallEnding ending{};
   };
   Services services_;
   const Clock& clock_;
@@ -109,6 +119,7 @@ class ModelClient final : public service::Downstream {
   Guard guard_;
   std::vector<Out> out_;
   std::vector<wire::HttpEnd> stopped_;  // by the guard, not yet taken
+  std::size_t stopped_rows_ = 0;
   std::int64_t started_ = 0;
   bool woken_ = false;
 };

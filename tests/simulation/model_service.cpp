@@ -101,11 +101,23 @@ bool ModelService::is_one_of(double share, std::string_view what,
   return static_cast<double>(hash >> 40) < share * static_cast<double>(1U << 24);
 }
 
-void ModelService::watch(const wire::HttpCall& call, const std::string& key, Instant now,
+void ModelService::watch_call(Instant now, Caller caller) {
+  watch_rate(starts_, limit, "calls", now);
+  for (const Hold& hold : holds_) {
+    const bool holds = hold.caller == caller && now > hold.read && now < hold.until;
+    if (holds) violation("a call before Retry-After was over");
+  }
+  std::erase_if(holds_, [&](const Hold& hold) { return hold.until <= now; });
+}
+
+void ModelService::watch(const wire::HttpCall& call, const std::string& key, bool in_batch,
                          Caller caller) {
   if (key.empty()) violation("a call without a key");
   const auto [known, is_new] = bodies_.try_emplace(key, call.body);
   if (!is_new && known->second != call.body) violation("another body under key " + key);
+  const auto [form, is_only] = forms_.try_emplace(key, in_batch);
+  if (form->second != in_batch && executed(key)) violation("called again in another form: " + key);
+  form->second = in_batch;
   const Json body = parsed(call.body);
   if (text_of(body, "request_id") != key) violation("key and request id differ: " + key);
   const auto [who, is_first] = instances_.try_emplace(key, caller.instance);
@@ -116,12 +128,6 @@ void ModelService::watch(const wire::HttpCall& call, const std::string& key, Ins
     if (executed(key)) violation("called again after it was executed: " + key);
     if (std::ranges::any_of(visits_, under_way)) violation("called again too soon: " + key);
   }
-  watch_rate(starts_, limit, "calls", now);
-  for (const Hold& hold : holds_) {
-    const bool holds = hold.caller == caller && now > hold.read && now < hold.until;
-    if (holds) violation("a call before Retry-After was over");
-  }
-  std::erase_if(holds_, [&](const Hold& hold) { return hold.until <= now; });
 }
 
 // All rounds of an issuance have the same code, and nobody else ever has it.
@@ -217,17 +223,24 @@ void ModelService::answer_query(const Visit& visit) {
 std::shared_ptr<const Ending> ModelService::call(const wire::HttpCall& call, Instant now,
                                                  Caller caller) {
   ++calls_;
-  const std::string key = key_of(call);
-  watch(call, key, now, caller);
+  watch_call(now, caller);
+  watch(call, key_of(call), false, caller);
+  return send(call, fate_of(call, now), now, caller);
+}
 
+Fate ModelService::fate_of(const wire::HttpCall& call, Instant now) {
+  const bool elsewhere = !url.empty() && call.url != url;
+  return elsewhere ? Fate::wrong_url : draw_fate(now);
+}
+
+std::shared_ptr<const Ending> ModelService::send(const wire::HttpCall& call, Fate fate, Instant now,
+                                                 Caller caller) {
   auto ending = std::make_shared<Ending>();
   ending->end.tag = call.tag;
   const auto spread = static_cast<std::uint64_t>(Nanos{latency_max - latency_min}.count());
   const Nanos latency = latency_min + Nanos{static_cast<std::int64_t>(random_.below(spread + 1))};
   ending->at = now + latency;
 
-  const bool elsewhere = !url.empty() && call.url != url;
-  const Fate fate = elsewhere ? Fate::wrong_url : draw_fate(now);
   switch (fate) {
     case Fate::refused:
     case Fate::connect_slow:
@@ -239,7 +252,7 @@ std::shared_ptr<const Ending> ModelService::call(const wire::HttpCall& call, Ins
     default: {
       Visit visit{.arrives = now + latency / 2,
                   .fate = fate,
-                  .key = key,
+                  .key = key_of(call),
                   .body = call.body,
                   .caller = caller,
                   .ending = ending};

@@ -7,7 +7,10 @@
 // What becomes of a call is drawn when it leaves the caller; whether it executes is decided
 // when it arrives, which may be long after the caller has given up, or died.
 //
-// The service watches its callers: another body under a known key, one key from two callers, one
+// Several issuances may come in one call: see model_batch.hpp.
+//
+// The service watches its callers: another body under a known key, what was carried out called
+// again in a batch, or no longer in one, one key from two callers, one
 // code for two issuances, a second effect of an issuance, a call before Retry-After is over, more
 // calls or queries in a second than the limit, and where it knows no keys a second call that is
 // carried out, or that leaves while the first may still arrive, are kept as violations.
@@ -29,6 +32,8 @@
 #include "common/plan/downstream.hpp"
 #include "common/random.hpp"
 #include "common/wire/http_client.hpp"
+#include "tests/simulation/ending.hpp"
+#include "tests/simulation/model_batch.hpp"
 
 namespace vouch::test {
 
@@ -71,12 +76,6 @@ inline constexpr std::size_t kQueryFates = static_cast<std::size_t>(QueryFate::c
 
 // What ails the service as a whole, for a while.
 enum class Outage : std::uint8_t { refused, bad_gateway, silence, resets, unauthorised };
-
-// What a caller will learn of a call.
-struct Ending {
-  Instant at;  // when, by the caller's own time limit at the latest
-  wire::HttpEnd end;
-};
 
 struct Execution {
   std::string request_id;
@@ -133,6 +132,9 @@ class ModelService {
   // A call leaves its caller.  The ending is complete once advance() has come to its time.
   [[nodiscard]] std::shared_ptr<const Ending> call(const wire::HttpCall& call, Instant now,
                                                    Caller caller);
+  // One with several issuances.
+  [[nodiscard]] CallEnding call_batch(const std::vector<wire::HttpCall>& parts, Instant now,
+                                      Caller caller);
   [[nodiscard]] std::shared_ptr<const Ending> query(const wire::HttpCall& call, Instant now);
   void advance(Instant now);
   [[nodiscard]] Instant next_event() const;
@@ -144,6 +146,7 @@ class ModelService {
   }
   [[nodiscard]] std::int64_t calls() const { return calls_; }
   [[nodiscard]] std::int64_t queries() const { return queries_; }
+  [[nodiscard]] std::int64_t batches() const { return batches_; }
   [[nodiscard]] const std::vector<std::string>& violations() const { return violations_; }
   [[nodiscard]] const std::string& name() const { return name_; }
 
@@ -172,7 +175,11 @@ class ModelService {
   };
 
   [[nodiscard]] Fate draw_fate(Instant now);
-  void watch(const wire::HttpCall& call, const std::string& key, Instant now, Caller caller);
+  [[nodiscard]] Fate fate_of(const wire::HttpCall& call, Instant now);
+  [[nodiscard]] std::shared_ptr<const Ending> send(const wire::HttpCall& call, Fate fate,
+                                                   Instant now, Caller caller);
+  void watch_call(Instant now, Caller caller);
+  void watch(const wire::HttpCall& call, const std::string& key, bool in_batch, Caller caller);
   void watch_code(const std::string& key, const std::string& code);
   void watch_effect(const std::string& key);
   void fail_to_arrive(Fate fate, const wire::HttpCall& call, Instant now, Ending& ending);
@@ -193,6 +200,7 @@ class ModelService {
   std::vector<Visit> visits_;
   std::map<std::string, Answer> answers_;           // by key
   std::map<std::string, std::string> bodies_;       // by key: the first one's
+  std::map<std::string, bool> forms_;               // by key: whether the last came in a batch
   std::map<std::string, Execution> journal_;        // by request id
   std::deque<Instant> starts_;                      // of the last second, queries too
   std::deque<Instant> query_starts_;                // likewise, queries alone
@@ -202,6 +210,7 @@ class ModelService {
   std::vector<Hold> holds_;
   std::int64_t calls_ = 0;
   std::int64_t queries_ = 0;
+  std::int64_t batches_ = 0;
   std::vector<std::string> violations_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tests/simulation/model_batch.hpp"
 #include "tests/simulation/sample_pool.hpp"
 
 namespace vouch::test {
@@ -34,6 +35,16 @@ std::shared_ptr<const plan::Campaign> make(std::string name, plan::OncePer once_
   made.items = std::move(items);
   made.once_per = once_per;
   return std::make_shared<const plan::Campaign>(std::move(made));
+}
+
+std::optional<plan::BatchForm> batch_of(int issuances_per_call) {
+  if (issuances_per_call == 1) return std::nullopt;
+  plan::BatchForm form;
+  form.issuances_max = issuances_per_call;
+  form.head = kBatchHead;
+  form.tail = kBatchTail;
+  form.status_pointer = kBatchStatus;
+  return form;
 }
 
 bool hands_out_codes(const plan::Campaign& of) {
@@ -82,6 +93,7 @@ void ModelStore::define_downstream(std::size_t which) {
   definition.key_lifetime = settings_.key_lifetime;
   definition.contract = of.contract;
   definition.settle_time = settings_.settle_time(of);
+  definition.batch = batch_of(of.issuances_per_call);
   if (of.asks || of.contract == plan::Contract::query) {
     definition.query = plan::QueryForm{.url = definition.url + "/{request_id}",
                                        .outcomes = {{.status_min = 404,
@@ -220,6 +232,11 @@ void ModelStore::set_url(std::size_t which, std::string url) {
 
 void ModelStore::set_contract(std::size_t which, plan::Contract contract) {
   redefine(which, [&](plan::Downstream& definition) { definition.contract = contract; });
+}
+
+void ModelStore::set_batch(std::size_t which, int issuances_per_call) {
+  redefine(which,
+           [&](plan::Downstream& definition) { definition.batch = batch_of(issuances_per_call); });
 }
 
 void ModelStore::fill_pool() {

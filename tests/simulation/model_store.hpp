@@ -70,6 +70,7 @@ class ModelStore {
   // Each a new version of its definition.
   void set_url(std::size_t which, std::string url);
   void set_contract(std::size_t which, plan::Contract contract);
+  void set_batch(std::size_t which, int issuances_per_call);
   void fill_pool();  // by a further segment, while there are any
 
   // --- what is in it.

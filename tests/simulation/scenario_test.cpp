@@ -1,8 +1,6 @@
 // Goal: the bad days that operators ask about, one by one.  Method: the world of the simulation,
 // without chance where the story needs none.
-#include <doctest/doctest.h>
-
-#include "tests/simulation/world.hpp"
+#include "tests/simulation/scenario_steps.hpp"
 
 using namespace vouch;
 using namespace vouch::test;
@@ -11,25 +9,6 @@ using data::JobAction;
 namespace {
 
 constexpr auto kIssued = IssuanceState::issued;
-
-std::int64_t calls_of(const World& world) {
-  return world.coupons.calls() + world.balances.calls();
-}
-
-// True when it came to that; else what kept it stands in the test's output.
-bool comes_to(World& world, const std::function<bool()>& done) {
-  const bool came = world.run_until(done);
-  CHECK(world.problem() == "");
-  return came;
-}
-
-bool run_until_calls(World& world, std::int64_t calls) {
-  return comes_to(world, [&] { return calls_of(world) >= calls; });
-}
-
-bool run_until_state(World& world, ObjectId job, JobState state) {
-  return comes_to(world, [&] { return world.job(job).state == state; });
-}
 
 // The service's own times, looked at less often: hours pass in a moment.
 WorldSettings patient() {
@@ -494,7 +473,7 @@ TEST_CASE("scenario: a pool runs empty twice, is filled up, and everybody has a 
 
 TEST_CASE("scenario: without the pools' key a restart hands out nothing, repeats nothing, waits") {
   World world{41, {}};
-  world.coupons.fault(Fate::answer_lost) = 0.5;
+  world.coupons.fault(Fate::answer_lost) = 1;
   const ObjectId job = world.submit({.campaign = kVip, .list = SampleLists::spring});
   world.issue(kVip, "r300");
   REQUIRE(run_until_calls(world, 20));

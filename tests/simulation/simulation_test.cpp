@@ -140,6 +140,10 @@ WorldSettings settings_of(std::size_t luck, Random& random) {
     of.asks = of.contract == plan::Contract::key && random.chance(0.5);
     of.visible_after = Millis{static_cast<std::int64_t>(random.below(2000))};
   }
+  WorldSettings::Contracted& coupons = settings.contracts[0];
+  if (coupons.contract != plan::Contract::none && random.chance(0.5)) {
+    coupons.issuances_per_call = 3;
+  }
   settings.instances = random.chance(0.3) ? 2 : 1;
   settings.chaos = chaos_of(luck);
   if (luck == 3 || luck == 7) settings.key_lifetime = Millis{30'000};
@@ -188,6 +192,7 @@ struct Sums {
   std::int64_t codes = 0;
   std::int64_t calls = 0;
   std::int64_t queries = 0;
+  std::int64_t batches = 0;
   std::int64_t steps = 0;
   std::map<std::string, int> happened;
   std::map<std::pair<std::string, plan::Contract>, int> met;  // what has befallen whom
@@ -226,6 +231,7 @@ void play(std::uint64_t seed, Sums& sums) {
   sums.lives += world.counts.lives;
   sums.recovered += world.counts.recovered;
   sums.calls += world.coupons.calls() + world.balances.calls();
+  sums.batches += world.coupons.batches();
   sums.queries += world.coupons.queries() + world.balances.queries();
   for (const plan::Contract contract :
        {plan::Contract::key, plan::Contract::query, plan::Contract::none}) {
@@ -265,9 +271,9 @@ TEST_CASE("simulation: one voucher each, none forgotten, whatever happens") {
       if (seeds >= kSeeds) CHECK(often > 0);
     }
   }
-  std::cout << sums.calls << " calls (" << sums.queries << " queries), " << sums.lives << " lives, "
-            << sums.codes << " codes, " << sums.recovered << " rows put in doubt by restarts, "
-            << sums.steps << " steps;";
+  std::cout << sums.calls << " calls (" << sums.queries << " queries, " << sums.batches
+            << " batches), " << sums.lives << " lives, " << sums.codes << " codes, "
+            << sums.recovered << " rows put in doubt by restarts, " << sums.steps << " steps;";
   for (const auto& [what, often] : sums.happened) std::cout << " " << what << " " << often << ";";
   std::cout << "\n";
 }

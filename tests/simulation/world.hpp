@@ -44,6 +44,9 @@ class World {
   void set_contract(std::size_t which, plan::Contract contract) {
     store_.set_contract(which, contract);
   }
+  void set_batch(std::size_t which, int issuances_per_call) {
+    store_.set_batch(which, issuances_per_call);
+  }
   void stop(std::size_t number = 0);  // SIGTERM, and a restart
   void calm();  // no more chaos; everything that is paused or cancelled half goes on
   void hide_pool_key(bool hidden);

@@ -58,6 +58,7 @@ struct WorldSettings {
     plan::Contract contract = plan::Contract::key;
     bool asks = false;  // besides `query`, where it goes without saying
     Millis visible_after{0};
+    int issuances_per_call = 1;  // more: it takes batches
   };
   std::array<Contracted, 2> contracts{};
   // A call that is late arrives at most three times its timeout after that; what it does is seen
