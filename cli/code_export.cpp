@@ -75,6 +75,11 @@ Result<void> CodeExport::check(Session& session, std::int64_t codes_left) {
                     pool_->instance + "\"",
                 "add --instance " + pool_->instance);
   }
+  return open(session);
+}
+
+Result<void> CodeExport::open(Session& session) {
+  if (vouchd_) return {};
   VOUCH_TRY(vouchd_, ControlCall::open(session));
   return {};
 }
@@ -113,7 +118,9 @@ Result<std::int64_t> CodeExport::confirm_page(const Json& runs) {
   return answer.value("rows", std::int64_t{0});
 }
 
-Result<std::int64_t> CodeExport::confirm(const Observe& observe) {
+Result<std::int64_t> CodeExport::confirm(Session& session, const Observe& observe) {
+  // Rows may have come since check(), and somebody else may have taken them.
+  if (!runs_.empty()) VOUCH_CHECK(open(session));
   Json page = Json::array();
   std::int64_t in_page = 0;
   std::int64_t issued = 0;

@@ -50,7 +50,7 @@ class CodeExport {
   [[nodiscard]] const std::vector<std::string>& left_out() const { return left_out_; }
   void note(std::int64_t ordinal);
   // How many of the rows noted are issued now.
-  [[nodiscard]] Result<std::int64_t> confirm(const Observe& observe);
+  [[nodiscard]] Result<std::int64_t> confirm(Session& session, const Observe& observe);
   [[nodiscard]] std::int64_t noted() const { return noted_; }
 
  private:
@@ -76,6 +76,8 @@ class CodeExport {
   std::int64_t taken_ = 0;
   std::int64_t codes_wanted_ = 0;
   std::int64_t unknown_ = 0;
+  [[nodiscard]] Result<void> open(Session& session);
+
   std::optional<ControlCall> vouchd_;
   std::vector<Run> runs_;  // neighbours are one: few, however many codes
   std::int64_t noted_ = 0;

@@ -215,7 +215,7 @@ std::string question_of(const CodeExport& exported, std::int64_t codes, const st
 // The file is there and stays, whatever comes: rows of it may be confirmed already.
 Result<std::int64_t> confirm(Session& session, CodeExport& exported, const std::string& file) {
   Progress progress{session.out(), session.terminal(), "confirming"};
-  auto issued = exported.confirm([&](std::int64_t done, std::int64_t total) {
+  auto issued = exported.confirm(session, [&](std::int64_t done, std::int64_t total) {
     progress.update(done, total, "", session.clock().now());
   });
   if (issued) return issued;

@@ -44,7 +44,7 @@ Result<std::string> ExportDesk::carry_out(store::ControlStore& control, const da
                 "you are a " + who.role);
   }
   if (verb == "take") return take(control, by, body);
-  if (verb == "confirm") return confirm(control, body);
+  if (verb == "confirm") return confirm(control, by, body);
   return fail(Errc::not_found, "nothing like this can be done with an export");
 }
 
@@ -93,12 +93,14 @@ Result<std::string> ExportDesk::take(store::ControlStore& control, const data::A
 }
 
 // Evidence is always recorded, whatever has become of the job.
-Result<std::string> ExportDesk::confirm(store::ControlStore& control, std::string_view body) {
+Result<std::string> ExportDesk::confirm(store::ControlStore& control, const data::Authority& by,
+                                        std::string_view body) {
   VOUCH_TRY(const Json json, parse_json(body));
   VOUCH_TRY(JsonReader reader, JsonReader::object(json, ""));
   data::ConfirmExport message;
   VOUCH_TRY(message.export_id, reader.text("export"));
   VOUCH_CHECK(parse_id(ObjectKind::code_export, message.export_id).map([](ObjectId) {}));
+  message.words = "the export " + message.export_id + " by " + by.operator_name;
   VOUCH_TRY(const std::string pool_id, reader.text("pool"));
   VOUCH_TRY(auto pool, control.pool(pool_id));
   VOUCH_TRY(message.runs, read_runs(reader, pool.codes()));

@@ -44,7 +44,8 @@ class ExportDesk {
  private:
   [[nodiscard]] Result<std::string> take(store::ControlStore& control, const data::Authority& by,
                                          std::string_view body);
-  [[nodiscard]] Result<std::string> confirm(store::ControlStore& control, std::string_view body);
+  [[nodiscard]] Result<std::string> confirm(store::ControlStore& control, const data::Authority& by,
+                                            std::string_view body);
   // The job, when nothing keeps it; whether it runs at this moment, the ledger writer knows.
   [[nodiscard]] Result<data::JobNow> job_that_starts(std::string_view id) const;
 

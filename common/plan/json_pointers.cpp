@@ -1,5 +1,7 @@
 #include "common/plan/json_pointers.hpp"
 
+#include <utility>
+
 namespace vouch::plan {
 
 void JsonPointers::reset() {
@@ -81,7 +83,6 @@ bool JsonPointers::enter(bool array) {
   if (!see({}, false)) return false;
   levels_.push_back({path_.size(), array, 0});
   if (each_ != nullptr && array && !each_->inside && path_ == each_->pointer) {
-    if (each_->seen) return false;
     each_->seen = true;
     each_->level = levels_.size();
   }
@@ -107,10 +108,14 @@ bool JsonPointers::scalar(std::string_view value, bool text) {
 }
 
 bool JsonPointers::see(std::string_view value, bool text) {
-  if (each_ != nullptr && !each_->inside) return true;
   std::string_view place = path_;
+  if (each_ != nullptr && !each_->inside) {
+    if (place != each_->pointer) return true;
+    return !std::exchange(each_->met, true);  // twice: two readers, two meanings
+  }
   if (each_ != nullptr) {
     place.remove_prefix(each_->base);
+    if (element_.size() + place.size() + value.size() > kElementBytesMax) return false;
     element_.append(place).append("=").append(value).append("\n");
   }
   for (std::size_t i = 0; i < wanted_count_; ++i) {

@@ -4,8 +4,8 @@
 // Of the whole text, or of each element of one array in it: then the pointers begin at the element.
 //
 // Threads: one owner; buffers are kept from one text to the next.
-// Errors:  a text is sound or it is not: well-formed, at most kJsonDepthMax deep, and nothing that
-//          was wanted stands in it twice.
+// Errors:  a text is sound or it is not: well-formed, at most kJsonDepthMax deep, nothing that was
+//          wanted stands in it twice, and no element is larger than kElementBytesMax.
 #pragma once
 
 #include <functional>
@@ -16,6 +16,10 @@
 #include "common/json.hpp"
 
 namespace vouch::plan {
+
+// Of an element as element() has it: each member costs its whole pointer, so that a text of a
+// megabyte could grow a hundred thousandfold.
+inline constexpr std::size_t kElementBytesMax = 64 * 1024;
 
 class JsonPointers final : public nlohmann::json_sax<nlohmann::json> {
  public:
@@ -71,7 +75,8 @@ class JsonPointers final : public nlohmann::json_sax<nlohmann::json> {
   struct Each {
     std::string_view pointer;
     const std::function<void()>& on_element;
-    bool seen = false;
+    bool met = false;       // whatever stands there
+    bool seen = false;      // and it is an array
     std::size_t level = 0;  // how deep its elements lie; 0: outside of it
     std::size_t base = 0;   // bytes of the path before what is the element's own
     bool inside = false;    // of an element

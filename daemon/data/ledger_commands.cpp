@@ -332,7 +332,9 @@ Result<void> LedgerWriter::apply(ConfirmExport& message) {
     message.done->rows += rows;
     rows_since_checkpoint_ += 2 * rows;
   }
-  return {};
+  const std::string words = message.words + " has " + format_count(message.done->rows) +
+                            " codes of the pool " + message.pool->name + " in its file";
+  return events_.append(EventKind::job, 0, words, now_).map([](std::int64_t) {});
 }
 
 Result<void> LedgerWriter::apply(DraftProposal& message) {

@@ -179,6 +179,7 @@ struct ConfirmExport {
   };
   std::shared_ptr<const store::PoolRow> pool;
   std::string export_id;
+  std::string words;      // whose export it is, for the history
   std::vector<Run> runs;  // of ordinals, those that the file has
   std::shared_ptr<ExportStep> done;
 };

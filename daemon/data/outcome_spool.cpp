@@ -141,15 +141,15 @@ Result<OutcomeSpool> OutcomeSpool::open(const std::string& path) {
 
 Result<void> OutcomeSpool::append(const std::vector<AttemptEnd>& ends) {
   std::string text;
+  bool is_full = false;
   for (const AttemptEnd& end : ends) {
     const std::string json = to_json(end).dump(-1, ' ', false, Json::error_handler_t::replace);
+    is_full = used_ + text.size() + kDigestDigits + json.size() + 2 > kSpoolBytes;
+    if (is_full) break;
     text += hex(sha256_128(json));
     text += ' ';
     text += json;
     text += '\n';
-  }
-  if (used_ + text.size() > kSpoolBytes) {
-    return fail(Errc::io, path_ + ": is full; the other ends of calls will be in doubt");
   }
   if (lseek(file_.get(), static_cast<off_t>(used_), SEEK_SET) < 0) {
     return system_error(path_, errno, "write");
@@ -157,7 +157,8 @@ Result<void> OutcomeSpool::append(const std::vector<AttemptEnd>& ends) {
   VOUCH_CHECK(write_all(file_, text, path_));
   if (fdatasync(file_.get()) != 0) return system_error(path_, errno, "write");
   used_ += text.size();
-  return {};
+  if (!is_full) return {};
+  return fail(Errc::io, path_ + ": is full; the other ends of calls will be in doubt");
 }
 
 Result<std::string> OutcomeSpool::read_records() const {

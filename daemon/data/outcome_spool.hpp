@@ -22,15 +22,16 @@
 
 namespace vouch::data {
 
-// Calls in flight, rows that are ready and ends that wait to be written, at about 500 bytes each.
-inline constexpr std::size_t kSpoolBytes = std::size_t{8} << 20;
+// Rows in flight, those that are ready and ends that wait to be written, at about 600 bytes each:
+// 64 calls of 500 issuances, and a ready queue.
+inline constexpr std::size_t kSpoolBytes = std::size_t{32} << 20;
 
 class OutcomeSpool {
  public:
   // Makes the file, with all its room, where there is none.
   [[nodiscard]] static Result<OutcomeSpool> open(const std::string& path);
 
-  // Durable when it returns.
+  // Durable when it returns; io when not all of them had room, those before are kept then.
   [[nodiscard]] Result<void> append(const std::vector<AttemptEnd>& ends);
   // What settling needs of them: without definitions, requests and campaigns.
   [[nodiscard]] Result<std::vector<AttemptEnd>> read() const;

@@ -45,6 +45,7 @@ constexpr std::string_view kInsert = R"sql(
 constexpr std::string_view kInsertRow = R"sql(
   INSERT INTO proposal_row (proposal, place, request_id, state, seen, reference, amount_minor)
   VALUES (:proposal, :place, :request_id, :state, :seen, :reference, :amount_minor)
+  ON CONFLICT (proposal, request_id) DO NOTHING
 )sql";
 constexpr std::string_view kAddToItem = R"sql(
   INSERT INTO proposal_item (proposal, item, rows, amount_minor)
@@ -221,13 +222,15 @@ Result<void> ProposalBook::add_rows(ObjectId id, const std::vector<ProposedRow>&
     if (!issuance) continue;
     VOUCH_CHECK(database_.prepared(kInsertRow)
                     .bind(":proposal", number(id))
-                    .bind(":place", ++count)
+                    .bind(":place", count + 1)
                     .bind(":request_id", row.request_id)
                     .bind(":state", static_cast<std::int64_t>(row.state))
                     .bind(":seen", row.last_event)
                     .bind(":reference", row.reference)
                     .bind(":amount_minor", row.amount_minor)
                     .run());
+    if (database_.changes() == 0) continue;  // it is there already
+    ++count;
     VOUCH_CHECK(database_.prepared(kAddToItem)
                     .bind(":proposal", number(id))
                     .bind(":item", std::int64_t{name->key.item})

@@ -230,7 +230,8 @@ CREATE TABLE proposal_row (
   seen       INTEGER,                       -- the last event of the row
   reference  TEXT    NOT NULL,              -- the downstream's, where people know it
   amount_minor INTEGER,                     -- as the statement has it
-  PRIMARY KEY (proposal, place)
+  PRIMARY KEY (proposal, place),
+  UNIQUE (proposal, request_id)             -- given twice, a row would count twice for its money
 ) STRICT, WITHOUT ROWID;
 
 -- An authority's yes or no, with the account that the kernel named.  Written with (the first page
