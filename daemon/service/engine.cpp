@@ -261,8 +261,7 @@ void Engine::start_calls(Lane& lane, Instant now) {
     if (!next) return;
     call.clear();
     call.push_back(std::move(*next));
-    // One that ails is tried with single rows: what has never been answered may be why.
-    if (lane.breaker.closed()) lane.take_more(call);
+    lane.take_more(call);
     std::erase_if(call, [&](Intent& row) { return !may_start(lane, row, at); });
     if (!call.empty()) start(lane, std::move(call), now);
   }

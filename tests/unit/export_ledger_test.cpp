@@ -96,6 +96,7 @@ struct World : WriterWorld {
                                       const std::string& id = "exp_1") {
     return {.pool = pool,
             .export_id = id,
+            .words = "the export " + id + " by jo",
             .runs = std::move(runs),
             .done = std::make_shared<data::ExportStep>()};
   }

@@ -167,8 +167,8 @@ void export_rows(Life& life) {
   life.write(data::TakeForExport{
       .job_number = 1, .items = 1, .pool = pool, .words = "words", .done = done});
   REQUIRE(done->rows == 2);
-  life.write(
-      data::ConfirmExport{.pool = pool, .export_id = "exp_1", .runs = {{0, 1}}, .done = done});
+  life.write(data::ConfirmExport{
+      .pool = pool, .export_id = "exp_1", .words = "words", .runs = {{0, 1}}, .done = done});
 }
 
 // A job with every end that a row can have, and a stop while calls are out.
