@@ -343,6 +343,24 @@ TEST_CASE("scenario: what was called under none is not repeated under a later ke
   CHECK(world.job(job).count(kIssued) == 400 - world.counts.recovered);
 }
 
+// Goal: a "not found" is not believed because a call looks old.  Method: calls that arrive when
+// their caller has given up, and a wall clock that is put an hour ahead meanwhile.
+TEST_CASE("scenario: a clock that is put ahead settles no call that may still arrive") {
+  WorldSettings settings;
+  settings.contracts[0].contract = plan::Contract::query;
+  World world{59, settings};
+  world.coupons.fault(Fate::late) = 0.3;
+  const ObjectId job = world.submit({.campaign = kPair, .list = SampleLists::many});
+  REQUIRE(comes_to(world, [&] { return world.job(job).count(IssuanceState::in_doubt) > 10; }));
+  world.clock.jump_wall(std::chrono::hours{1});
+  world.run_for(Millis{3'000});
+  world.coupons.fault(Fate::late) = 0;
+  world.calm();
+  world.finish();
+  CHECK(world.problem() == "");
+  CHECK(world.job(job).count(kIssued) == 400);
+}
+
 TEST_CASE("scenario: after a sleep no call leaves under a lock that may end before it") {
   WorldSettings settings;
   settings.redis = true;
