@@ -5,6 +5,7 @@
 #include "cli/outcome_commands.hpp"
 #include "cli/outcome_words.hpp"
 #include "cli/session.hpp"
+#include "cli/uncertain_contract.hpp"
 #include "common/files.hpp"
 #include "common/json.hpp"
 #include "common/text.hpp"
@@ -189,6 +190,7 @@ Result<int> update(Session& session, const std::string& name, const std::string&
 
 Result<void> apply_update(Session& session, const DownstreamOptions& options,
                           store::DownstreamRow& row) {
+  const plan::Contract before = row.definition.contract;
   if (!options.file.empty()) {
     const std::string name = row.definition.name;
     VOUCH_TRY(row.definition, read_definition(session, options.file));
@@ -199,7 +201,7 @@ Result<void> apply_update(Session& session, const DownstreamOptions& options,
   }
   VOUCH_CHECK(apply(session, options, row.definition));
   apply_rates(options, row);
-  return {};
+  return confirm_contract(session, row, before);
 }
 
 Result<int> list(Session& session) {
@@ -351,9 +353,10 @@ void add_writes(Group& group) {
           .leaf({.name = "update",
                  .summary = "Change a downstream: a new version of its definition",
                  .description = "Calls that are out, or in doubt, keep the version they began "
-                                "with.",
-                 .examples = {"vouchctl downstream update coupons --timeout 5s",
-                              "vouchctl downstream update coupons --outcomes outcomes.json"}},
+                                "with.  Another contract needs a yes; `none` is refused (exit 6) "
+                                "while open jobs have not accepted uncertainty.",
+                 .examples = {"vouchctl downstream update coupons --outcomes outcomes.json",
+                              "vouchctl downstream update coupons --contract key --dry-run"}},
                 [updated](Session& session) {
                   return update(session, updated->name, "downstream update", "updated",
                                 [&](store::DownstreamRow& row) {

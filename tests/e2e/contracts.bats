@@ -125,3 +125,25 @@ teardown() {
   assert_equal 100 "$(($(issued) + held))"
   judge --open
 }
+
+# bats test_tags=short
+@test "a contract changes only by a yes, and to none only where the open jobs have accepted it" {
+  start_sandbox
+  make_contract 20 key
+  run -2 vouchctl downstream update coupons --contract none --in-flight 8 </dev/null
+  assert_contains "$output" "--yes"
+  assert_contains "$output" "from key to none"
+  submit_shop
+  run -6 vouchctl downstream update coupons --contract none --in-flight 8 --yes
+  assert_contains "$output" "$(vouchctl job show shop-1 -o json | jq -r .id)"
+  run -0 vouchctl downstream show coupons -o json
+  assert_equal key "$(json .contract)"
+  vouchctl downstream show coupons -o json --fields definition | jq '.definition | .contract = "none"
+    | .in_flight_max = 8' >"$PLACE/none.json"
+  run -6 vouchctl downstream update coupons --file "$PLACE/none.json" --yes
+  start_vouchd
+  run -0 vouchctl job wait shop-1 --timeout 60s
+  run -0 vouchctl downstream update coupons --file "$PLACE/none.json" --yes
+  run -0 vouchctl downstream show coupons -o json
+  assert_equal none "$(json .contract)"
+}
