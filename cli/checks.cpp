@@ -292,7 +292,8 @@ void check_policy(Session& session, Findings& out) {
       *policy + ", " + std::to_string(count) + (count == 1 ? " operator" : " operators");
   if (*policy == "solo") {
     add(out, "policy", Level::warn, words + ": one alone decides about rows in doubt or held",
-        "where two must agree, make the store with `vouchctl init --policy four-eyes`");
+        "this store keeps its policy; where two must agree, make a new one before the first job: "
+        "vouchctl --store FOLDER init --policy four-eyes");
   } else if (count < 2) {
     add(out, "policy", Level::warn, words + ": nobody can confirm what he proposes",
         "add another: vouchctl operator create NAME --account ACCOUNT");

@@ -10,12 +10,27 @@ namespace vouch::cli {
 namespace {
 
 struct InitOptions {
-  std::string policy = "solo";
+  std::string policy;  // empty: that of the store that is there, solo for a new one
 };
+
+// What the store will have, whether or not it is there.
+Result<std::string> policy_for(Session& session, bool existed, const std::string& wanted) {
+  if (existed) {
+    const auto control = session.control();
+    // What cannot be opened yet is brought up to date, and checked then.
+    const auto known = control ? (*control)->policy() : tl::unexpected<Error>(control.error());
+    if (known) {
+      VOUCH_CHECK(store::ControlStore::check_policy(*known, wanted));
+      return known;
+    }
+  }
+  return wanted.empty() ? std::string{"solo"} : wanted;
+}
 
 Result<int> init(Session& session, const InitOptions& options) {
   const bool existed = path_exists(session.paths().control_db());
-  Record record = {{"store", "Store", session.paths().root}, {"policy", "Policy", options.policy}};
+  VOUCH_TRY(const std::string policy, policy_for(session, existed, options.policy));
+  Record record = {{"store", "Store", session.paths().root}, {"policy", "Policy", policy}};
   if (!session.dry_run()) {
     VOUCH_TRY(store::ControlStore control,
               store::ControlStore::init(session.paths(), options.policy, session.account(),
@@ -86,13 +101,14 @@ void add_store_commands(CommandLine& line) {
   top.leaf({.name = "init",
             .summary = "Make a store, or bring one up to date",
             .description = "The account that runs it becomes the first operator.  What is there "
-                           "already is left as it is.",
+                           "already is left as it is; another policy than the "
+                           "store's is refused (exit 6).",
             .examples = {"vouchctl --store ./vouch-store init",
                          "vouchctl --store ./vouch-store init --policy solo -o json"}},
            [options](Session& session) { return init(session, *options); })
       .one_of("--policy", options->policy, {"solo", "four-eyes"},
               "solo: one operator decides alone (the default); four-eyes: `issuance resolve` and "
-              "`reconcile --resolve` need a second one, for good")
+              "`reconcile --resolve` need a second one; for good")
       .changes();
 
   Group store = top.group("store", "The store as a whole");

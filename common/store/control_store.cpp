@@ -93,9 +93,16 @@ Result<void> fill(Database& database, std::string_view policy, std::string_view 
 
 }  // namespace
 
+Result<void> ControlStore::check_policy(std::string_view of_store, std::string_view wanted) {
+  if (wanted.empty() || wanted == of_store) return {};
+  return fail(Errc::conflict,
+              "the store has the policy " + std::string{of_store} + ", which does not change",
+              "another policy needs another store: name a new folder with --store");
+}
+
 Result<ControlStore> ControlStore::init(const StorePaths& paths, std::string_view policy,
                                         std::string_view account, Random& random, WallTime now) {
-  if (policy != "solo" && policy != "four-eyes") {
+  if (!policy.empty() && policy != "solo" && policy != "four-eyes") {
     return fail(Errc::invalid, "there is no policy \"" + std::string{policy} + "\"",
                 "take solo or four-eyes");
   }
@@ -106,12 +113,14 @@ Result<ControlStore> ControlStore::init(const StorePaths& paths, std::string_vie
   VOUCH_CHECK(database.exec(kJournal));
   VOUCH_CHECK(migrate(database, embedded::control_migrations, now));
   VOUCH_TRY(const auto known_policy, read_meta(database, "policy"));
-  if (!known_policy) {
+  if (known_policy) {
+    VOUCH_CHECK(check_policy(*known_policy, policy));
+  } else {
     // The group writes too; SQLite gives the journal the same mode.
     if (::chmod(paths.control_db().c_str(), 0660) != 0) {
       return system_error(paths.control_db(), errno);
     }
-    VOUCH_CHECK(fill(database, policy, account, random, now));
+    VOUCH_CHECK(fill(database, policy.empty() ? "solo" : policy, account, random, now));
   }
   return ControlStore{std::move(database), paths};
 }

@@ -175,10 +175,13 @@ struct Actor {
 class ControlStore {
  public:
   // Makes the folders with their modes, the store, the recipient secret and the first operator
-  // (`account`, administrator) when they are not there; does nothing to what is there.
+  // (`account`, administrator) when they are not there; does nothing to what is there.  An empty
+  // policy is that of the store, solo for a new one; another than the store's is a conflict.
   [[nodiscard]] static Result<ControlStore> init(const StorePaths& paths, std::string_view policy,
                                                  std::string_view account, Random& random,
                                                  WallTime now);
+  [[nodiscard]] static Result<void> check_policy(std::string_view of_store,
+                                                 std::string_view wanted);
   // Errc::store when there is none, or one of another version.
   [[nodiscard]] static Result<ControlStore> open(const StorePaths& paths,
                                                  Millis busy_timeout = Millis{5000});

@@ -199,3 +199,16 @@ PYTHON
   run -0 vouchctl explain --help
   assert_contains "$output" "explain -- -4711"
 }
+
+# bats test_tags=short
+@test "init: a store keeps its policy, and says so to who names another" {
+  vouchctl init -q
+  fails_with 6 conflict init --policy four-eyes
+  run -6 vouchctl init --policy four-eyes --dry-run
+  assert_contains "$output" "the store has the policy solo, which does not change"
+  run -0 vouchctl init -o json
+  assert_equal solo "$(json .policy)"
+  run -0 vouchctl --store "$PLACE/other" init --policy four-eyes -q
+  run -0 vouchctl --store "$PLACE/other" init -o json
+  assert_equal four-eyes "$(json .policy)"
+}

@@ -96,6 +96,17 @@ TEST_CASE("control store: init makes folders and files with their modes, and onl
   CHECK(again.audit(0, 10).value().size() == 1);
 }
 
+TEST_CASE("control store: init keeps the policy of a store, and refuses another") {
+  World world;
+  REQUIRE(ControlStore::init(world.paths, "four-eyes", "jo", world.random, kNow));
+  const auto other = ControlStore::init(world.paths, "solo", "jo", world.random, kNow);
+  REQUIRE_FALSE(other);
+  CHECK(other.error().code == Errc::conflict);
+  auto same = ControlStore::init(world.paths, "", "jo", world.random, kNow);
+  REQUIRE(same);
+  CHECK(same->policy().value() == "four-eyes");
+}
+
 TEST_CASE("control store: a lost recipient secret is not replaced by another") {
   World world;
   (void)world.fresh();
