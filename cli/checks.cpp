@@ -180,7 +180,7 @@ void check_condition(const store::DownstreamRow& row, const Conditions& conditio
   const auto known = conditions.find(row.id);
   if (known == conditions.end()) return;
   const std::string& name = row.definition.name;
-  const std::string words = words_of(known->second, name, now);
+  const std::string words = words_of(known->second, name, now, row.paused);
   if (words.empty()) return;
   const bool asked = known->second.condition == DownstreamCondition::holds;
   add(out, "downstream " + name, asked ? Level::warn : Level::fail, words,

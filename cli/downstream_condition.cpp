@@ -33,21 +33,23 @@ Result<Conditions> conditions_of(store::LedgerView* ledger, const DaemonState& d
   return conditions;
 }
 
-std::string words_of(const DownstreamState& state, const std::string& name, WallTime now) {
+std::string words_of(const DownstreamState& state, const std::string& name, WallTime now,
+                     bool is_halted) {
   const std::string since = " since " + format_time_local(state.since);
   const std::string detail = state.detail.empty() ? "" : ": " + state.detail;
-  const bool later = state.next && *state.next > now;
+  const bool later = state.next && *state.next > now && !is_halted;
   const std::string next = later ? ", the next at " + format_time_local(*state.next) : "";
+  const auto tried = [&](const char* words) { return is_halted ? "" : words + next; };
   switch (state.condition) {
     case DownstreamCondition::away:
       return "downstream " + name + " does not answer" + since + detail +
-             "; calls are held back and single ones try" + next;
+             tried("; calls are held back and single ones try");
     case DownstreamCondition::holds:
       return "downstream " + name + " asks to wait (" + state.detail + ")" + since +
              (later ? ": no call before " + format_time_local(*state.next) : "");
     case DownstreamCondition::mute:
       return "downstream " + name + " does not answer queries" + since + detail +
-             "; rows in doubt wait and single queries try" + next;
+             tried("; rows in doubt wait and single queries try");
     case DownstreamCondition::answers:
       break;
   }

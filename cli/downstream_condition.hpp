@@ -23,9 +23,9 @@ using Conditions = std::map<ObjectId, DownstreamState>;
                                                const DaemonState& daemon);
 
 // "downstream coupons does not answer since ...: HTTP 503; calls are held back, ..."; empty where
-// nothing is wrong.
+// nothing is wrong.  Of one that `is_halted`, by a stop or a pause, no call is announced.
 [[nodiscard]] std::string words_of(const DownstreamState& state, const std::string& name,
-                                   WallTime now);
+                                   WallTime now, bool is_halted);
 
 // What `downstream list` and `show` say of it: the fields condition, condition_since and so on.
 // Without a vouchd that runs they hold nothing.

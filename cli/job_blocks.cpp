@@ -1,6 +1,7 @@
 #include "cli/job_blocks.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include "cli/downstream_condition.hpp"
 #include "cli/stop_file.hpp"
@@ -36,6 +37,57 @@ Result<std::optional<Block>> list_block(Session& session, store::ControlStore& c
                .advice = "restore it from a backup, or import the partner's file again"};
 }
 
+// Stops that hit the job; one of a downstream keeps only what goes there.
+std::vector<Block> stop_blocks(const Session& session, const JobView& view,
+                               const std::vector<store::DownstreamRow>& downstreams) {
+  const auto stops = read_stops(session.paths());
+  if (!stops) {
+    // As vouchd takes it.
+    return {{.kind = Block::Kind::stopped,
+             .subject = "stop file",
+             .words = "everything is stopped: " + stops.error().message}};
+  }
+  std::vector<std::string> names;
+  for (const store::DownstreamRow& row : downstreams) names.push_back(row.definition.name);
+  std::vector<Block> blocks;
+  for (const StopEntry& stop : *stops) {
+    if (!hits(stop, view, names)) continue;
+    blocks.push_back({.kind = Block::Kind::stopped,
+                      .subject = stop.name,
+                      .words = with_reason(describe(stop) + " is stopped", stop.reason),
+                      .of_lane = stop.scope == "downstream"});
+  }
+  return blocks;
+}
+
+Result<std::vector<Block>> pause_blocks(store::ControlStore& control, const JobView& view,
+                                        const store::CampaignRow& campaign,
+                                        const std::vector<store::DownstreamRow>& downstreams) {
+  std::vector<Block> blocks;
+  const auto add = [&](const std::string& subject, const std::string& words,
+                       const std::string& reason, bool of_lane) {
+    blocks.push_back({.kind = Block::Kind::paused,
+                      .subject = subject,
+                      .words = with_reason(words, reason),
+                      .of_lane = of_lane});
+  };
+  if (campaign.state != "active") {
+    add("campaign", "the campaign " + view.campaign + " is " + campaign.state,
+        campaign.pause_reason, false);
+  }
+  VOUCH_TRY(const store::ClientRow client,
+            control.client(format_id(ObjectKind::client, view.row.client)));
+  if (client.paused) {
+    add("client", "the client " + client.name + " is paused", client.pause_reason, false);
+  }
+  for (const store::DownstreamRow& row : downstreams) {
+    if (!row.paused) continue;
+    const std::string& name = row.definition.name;
+    add(name, "the downstream " + name + " is paused", row.pause_reason, true);
+  }
+  return blocks;
+}
+
 }  // namespace
 
 Result<std::vector<store::DownstreamRow>> downstreams_of(store::ControlStore& control,
@@ -60,17 +112,18 @@ std::vector<Block> daemon_blocks(const DaemonState& state, std::string_view inst
            .advice = advice_of(state, instance)}};
 }
 
-std::optional<Block> lane_block(const DownstreamState& state, const std::string& name,
-                                WallTime now) {
-  std::string words = words_of(state, name, now);
+std::optional<Block> lane_block(const DownstreamState& state, const std::string& name, WallTime now,
+                                bool is_halted) {
+  std::string words = words_of(state, name, now, is_halted);
   if (words.empty()) return std::nullopt;
   // A pause that was asked for is flow control, not trouble.
   const bool asked = state.condition == DownstreamCondition::holds;
-  return Block{.kind = asked ? Block::Kind::not_yet : Block::Kind::trouble,
-               .subject = name,
-               .words = std::move(words),
-               .advice = asked ? "" : "it goes on by itself when " + name + " answers again",
-               .of_lane = true};
+  return Block{
+      .kind = asked ? Block::Kind::not_yet : Block::Kind::trouble,
+      .subject = name,
+      .words = std::move(words),
+      .advice = asked || is_halted ? "" : "it goes on by itself when " + name + " answers again",
+      .of_lane = true};
 }
 
 std::vector<std::string> words_of(const std::vector<Block>& blocks) {
@@ -87,51 +140,31 @@ Result<std::vector<Block>> blocks_of(Session& session, JobBoard& board, const Jo
   VOUCH_TRY(const auto downstreams, downstreams_of(*control, version));
   VOUCH_TRY(auto missing, list_block(session, *control, view));
   if (missing) blocks.push_back(std::move(*missing));
-  VOUCH_TRY(store::LedgerView * ledger, board.ledger(view.row.instance));
-  VOUCH_TRY(const Conditions conditions, conditions_of(ledger, view.daemon));
-  for (const store::DownstreamRow& row : downstreams) {
-    const auto known = conditions.find(row.id);
-    if (known == conditions.end()) continue;
-    if (auto block = lane_block(known->second, row.definition.name, session.now())) {
-      blocks.push_back(std::move(*block));
-    }
-  }
-  const auto add = [&](Block::Kind kind, std::string subject, std::string words) {
-    blocks.push_back({.kind = kind, .subject = std::move(subject), .words = std::move(words)});
-  };
   VOUCH_TRY(const store::CampaignRow campaign,
             control->campaign(format_id(ObjectKind::campaign, view.row.campaign)));
-  if (campaign.state != "active") {
-    add(Block::Kind::paused, "campaign",
-        with_reason("the campaign " + view.campaign + " is " + campaign.state,
-                    campaign.pause_reason));
+  std::vector<Block> halts = stop_blocks(session, view, downstreams);
+  VOUCH_TRY(auto pauses, pause_blocks(*control, view, campaign, downstreams));
+  std::ranges::move(pauses, std::back_inserter(halts));
+  VOUCH_TRY(store::LedgerView * ledger, board.ledger(view.row.instance));
+  VOUCH_TRY(const Conditions conditions, conditions_of(ledger, view.daemon));
+  std::vector<Block> lanes;
+  for (const store::DownstreamRow& row : downstreams) {
+    const std::string& name = row.definition.name;
+    const auto known = conditions.find(row.id);
+    if (known == conditions.end()) continue;
+    const bool is_halted = std::ranges::any_of(
+        halts, [&](const Block& halt) { return !halt.of_lane || halt.subject == name; });
+    if (auto block = lane_block(known->second, name, session.now(), is_halted)) {
+      lanes.push_back(std::move(*block));
+    }
   }
+  std::ranges::move(halts, std::back_inserter(blocks));
+  std::ranges::move(lanes, std::back_inserter(blocks));
   const auto& opens = campaign.definition.not_before;
   if (opens && session.now() < *opens) {
-    add(Block::Kind::not_yet, "window", "the campaign's window is not open yet");
-  }
-  VOUCH_TRY(const store::ClientRow client,
-            control->client(format_id(ObjectKind::client, view.row.client)));
-  if (client.paused) {
-    add(Block::Kind::paused, "client",
-        with_reason("the client " + client.name + " is paused", client.pause_reason));
-  }
-  std::vector<std::string> names;
-  for (const store::DownstreamRow& row : downstreams) {
-    names.push_back(row.definition.name);
-    if (!row.paused) continue;
-    add(Block::Kind::paused, row.definition.name,
-        with_reason("the downstream " + row.definition.name + " is paused", row.pause_reason));
-  }
-  const auto stops = read_stops(session.paths());
-  if (!stops) {
-    // As vouchd takes it.
-    add(Block::Kind::stopped, "stop file", "everything is stopped: " + stops.error().message);
-    return blocks;
-  }
-  for (const StopEntry& stop : *stops) {
-    if (!hits(stop, view, names)) continue;
-    add(Block::Kind::stopped, stop.name, with_reason(describe(stop) + " is stopped", stop.reason));
+    blocks.push_back({.kind = Block::Kind::not_yet,
+                      .subject = "window",
+                      .words = "the campaign's window is not open yet"});
   }
   return blocks;
 }

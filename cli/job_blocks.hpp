@@ -14,14 +14,16 @@
 
 namespace vouch::cli {
 
-// Trouble comes first; empty when nothing keeps the job.
+// What keeps everything comes first: vouchd's trouble, then what people stopped or paused, then
+// downstreams that do not answer, which nothing tries meanwhile.  Empty when nothing keeps
+// the job.
 [[nodiscard]] Result<std::vector<Block>> blocks_of(Session& session, JobBoard& board,
                                                    const JobView& view);
 // That of vouchd alone, for what belongs to no job.
 [[nodiscard]] std::vector<Block> daemon_blocks(const DaemonState& state, std::string_view instance);
-// That of one downstream; nothing when it is well.
+// That of one downstream, to which nothing is tried while it `is_halted`; nothing when it is well.
 [[nodiscard]] std::optional<Block> lane_block(const DownstreamState& state, const std::string& name,
-                                              WallTime now);
+                                              WallTime now, bool is_halted);
 // Their words, one after the other.
 [[nodiscard]] std::vector<std::string> words_of(const std::vector<Block>& blocks);
 

@@ -114,6 +114,19 @@ words_in_log() { vouchctl log --kind downstream -o ndjson | jq -r .detail; }
   # shellcheck disable=SC2154  # bats sets stderr
   assert_equal 1 "$(grep -c 'warning: downstream coupons does not answer' <<<"$stderr")"
 
+  # Who stopped it is the first thing to know, and meanwhile nothing is tried.
+  vouchctl -q stop --downstream coupons --reason "they asked"
+  run -0 vouchctl job show shop-1 -o json
+  assert_contains "$(json .reason)" "coupons is stopped: they asked"
+  assert_contains "$(json '.blocked_by[1]')" "downstream coupons does not answer"
+  [[ "$(json '.blocked_by[]')" != *"ones try"* ]]
+  vouchctl -q start --downstream coupons --yes
+  vouchctl -q downstream pause coupons --reason "their maintenance"
+  run -0 vouchctl job show shop-1 -o json
+  assert_contains "$(json .reason)" "coupons is paused: their maintenance"
+  [[ "$(json '.blocked_by[]')" != *"ones try"* ]]
+  vouchctl -q downstream resume coupons
+
   start_sandbox
   wait_until 30 condition_is ok
   wait_until 30 is_said_by_show '^State.*running$'
