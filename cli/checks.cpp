@@ -87,15 +87,23 @@ Result<std::vector<std::string>> complaints(store::Database& database, std::stri
   }
 }
 
+// The way out of damage, whoever found it.
+constexpr const char* kRestore =
+    "stop vouchd and restore the last backup; keep this store for examination";
+
+Error with_way_out(Error error) {
+  if (error.code == Errc::corrupt) error.hint = kRestore;
+  return error;
+}
+
 void check_structure(const std::string& name, store::Database& database, bool deep, Findings& out) {
   auto damage = complaints(database, deep ? kIntegrityCheck : kQuickCheck);
   if (damage && damage->empty()) damage = complaints(database, kForeignKeys);
-  if (!damage) return add(out, name, damage.error());
+  if (!damage) return add(out, name, with_way_out(damage.error()));
   if (damage->empty()) {
     return add(out, name, Level::ok, deep ? "every page and index is sound" : "structure is sound");
   }
-  add(out, name, Level::fail, "damaged: " + join(*damage, "; "),
-      "stop vouchd and restore the last backup; keep this store for examination");
+  add(out, name, Level::fail, "damaged: " + join(*damage, "; "), kRestore);
 }
 
 std::uint64_t size_of(const std::string& path) {
@@ -105,7 +113,7 @@ std::uint64_t size_of(const std::string& path) {
 
 void check_balance(store::LedgerView& ledger, Findings& out) {
   const auto jobs = ledger.jobs();
-  if (!jobs) return add(out, "jobs", jobs.error());
+  if (!jobs) return add(out, "jobs", with_way_out(jobs.error()));
   std::vector<std::string> wrong;
   for (const store::JobProgress& job : *jobs) {
     if (!job.balanced()) wrong.push_back(format_id(ObjectKind::job, job.id));
@@ -308,7 +316,7 @@ void check_ledger(Session& session, bool deep, Findings& out) {
       !path_exists(session.paths().ledger_db(session.instance()))) {
     return add(out, "ledger", Level::warn, ledger.error().message, ledger.error().hint);
   }
-  if (!ledger) return add(out, "ledger", ledger.error());
+  if (!ledger) return add(out, "ledger", with_way_out(ledger.error()));
   const std::uint64_t bytes = size_of(session.paths().ledger_db(session.instance()));
   if (deep || bytes <= kLedgerReadBytesMax) {
     check_structure("ledger", (*ledger)->database(), deep, out);

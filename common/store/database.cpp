@@ -1,8 +1,10 @@
 #include "common/store/database.hpp"
 
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <mutex>
 
@@ -51,13 +53,19 @@ std::string hint_of(Errc code) {
   }
 }
 
+// SQLite says of such a file only that it cannot be opened.
+bool is_forbidden(const std::string& path) {
+  return ::access(path.c_str(), R_OK) != 0 && errno == EACCES;
+}
+
 tl::unexpected<Error> sqlite_error(sqlite3* connection, int code) {
   const char* name = connection == nullptr ? nullptr : sqlite3_db_filename(connection, "main");
   std::string message = name == nullptr || *name == '\0' ? "database" : name;
   message += ": ";
   message += connection == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(connection);
   const Errc errc = errc_of(code);
-  if (errc == Errc::io) message += " (" + std::string{sqlite3_errstr(code)} + ")";
+  const std::string plain = sqlite3_errstr(code);
+  if (errc == Errc::io && message.find(plain) == std::string::npos) message += " (" + plain + ")";
   return fail(errc, message, hint_of(errc));
 }
 
@@ -211,6 +219,10 @@ Result<Database> Database::open(const std::string& path, const OpenOptions& opti
                                    options.vfs.empty() ? nullptr : options.vfs.c_str());
   Database database{raw, path};
   if (code != SQLITE_OK) {
+    if (is_forbidden(path)) {
+      return fail(Errc::not_permitted, path + ": this account may not open it",
+                  hint_of(Errc::not_permitted));
+    }
     return fail(errc_of(code), path + ": " + sqlite3_errstr(code), hint_of(errc_of(code)));
   }
   sqlite3_busy_timeout(raw, static_cast<int>(options.busy_timeout.count()));

@@ -1,6 +1,7 @@
 # Goal: who installs vouchd is told what is wrong with a setting, where, and what to do about it.
 bats_require_minimum_version 1.5.0
 load helpers
+load held
 load shop
 
 setup() {
@@ -195,4 +196,18 @@ anchored() {
   assert_contains "$output" "vouchd --accept-clock"
   start_vouchd --accept-clock
   stop vouchd
+}
+
+# bats test_tags=short
+@test "vouchd: a ledger that its account may not open ends it with 4, and it says what to look at" {
+  need_accounts
+  vouchctl -q init
+  start_vouchd
+  stop vouchd
+  chmod -R a+rwX "$VOUCH_STORE"
+  chown -R nobody "$VOUCH_STORE"
+  chmod 000 "$VOUCH_STORE/ledger/main/ledger.db"
+  run -4 as nobody timeout 20 vouchd --admin-listen none
+  assert_contains "$output" "ledger.db: this account may not open it"
+  assert_contains "$output" "check the modes"
 }
