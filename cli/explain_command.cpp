@@ -45,6 +45,21 @@ Record record_of(const Finding& finding) {
           {"advice", "What you can do", finding.advice, Shown::wide}};
 }
 
+// "2 issuances for it, 1 issued": what became of them stands in the findings that follow.
+std::string words_of_job(const std::vector<store::IssuanceRow>& issuances, ObjectId job) {
+  std::int64_t all = 0;
+  std::int64_t issued = 0;
+  for (const store::IssuanceRow& one : issuances) {
+    if (one.job != job) continue;
+    ++all;
+    if (one.state == IssuanceState::issued) ++issued;
+  }
+  return format_count(all) + (all == 1 ? " issuance for it, " : " issuances for it, ") +
+         (issued == all ? "issued"
+          : issued == 0 ? "none issued"
+                        : format_count(issued) + " issued");
+}
+
 // Gathers what is known, list by list, then campaign by campaign.
 class Investigation {
  public:
@@ -174,11 +189,7 @@ Result<void> Investigation::look_in_job(const JobView& view, const store::Sealed
   if (held == issuances.end()) {
     finding.words = "its turn has not come";
   } else if (held->job == view.row.id) {
-    finding.words =
-        "gave it " +
-        std::to_string(std::count_if(issuances.begin(), issuances.end(),
-                                     [&](const auto& one) { return one.job == view.row.id; })) +
-        " issuances";
+    finding.words = words_of_job(issuances, view.row.id);
   } else {
     finding.words = "a repeat: " + format_id(ObjectKind::job, held->job) + " holds it";
     for (const JobView& other : jobs_) {

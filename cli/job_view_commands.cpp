@@ -80,12 +80,14 @@ Result<Value> money_of(Session& session, const JobView& view) {
   return Value::amount(view.progress->issued_minor, currency);
 }
 
+// Fields are always there, without a value before vouchd has taken the job.
 void add_counts(const JobView& view, Record& record) {
-  if (!view.progress) return;
-  const store::JobProgress& job = *view.progress;
-  record.push_back({"rows", "Rows", job.rows_accepted});
-  record.push_back({"items", "Items a row", job.items});
-  record.push_back({"total", "Total", job.total()});
+  const store::JobProgress none;
+  const store::JobProgress& job = view.progress ? *view.progress : none;
+  const auto known = [&](auto value) { return view.progress ? Value{value} : Value{}; };
+  record.push_back({"rows", "Rows", known(job.rows_accepted)});
+  record.push_back({"items", "Items a row", known(job.items)});
+  record.push_back({"total", "Total", known(job.total())});
   for (int i = kIssuanceStates - 1; i >= 0; --i) {
     const auto state = static_cast<IssuanceState>(i);
     std::string title{name_of(state)};
@@ -94,13 +96,13 @@ void add_counts(const JobView& view, Record& record) {
     const std::int64_t count = view.count(state);
     const bool bad = count > 0 && state == IssuanceState::held;
     record.push_back(
-        {std::string{name_of(state)}, title, Value{count}.tone(bad ? Tone::bad : Tone::plain)});
+        {std::string{name_of(state)}, title, known(count).tone(bad ? Tone::bad : Tone::plain)});
   }
-  record.push_back({"to_export", "To export", job.exports.rows()});
-  record.push_back({"repeats", "Repeats", job.repeats});
-  record.push_back({"moved", "Moved to reruns", job.moved});
-  record.push_back({"not_planned", "Not yet planned", job.not_planned()});
-  record.push_back({"balanced", "Balanced", job.balanced()});
+  record.push_back({"to_export", "To export", known(job.exports.rows())});
+  record.push_back({"repeats", "Repeats", known(job.repeats)});
+  record.push_back({"moved", "Moved to reruns", known(job.moved)});
+  record.push_back({"not_planned", "Not yet planned", known(job.not_planned())});
+  record.push_back({"balanced", "Balanced", known(job.balanced())});
 }
 
 void add_times(const JobView& view, const Outlook& outlook, WallTime now, Record& record) {

@@ -289,6 +289,8 @@ PY
   run -0 submit nov november.csv
   assert_contains "$output" "the job is kept and begins when one runs"
   assert_equal submitted "$(field nov state)"
+  run -0 vouchctl job show nov -o json --fields state,total,issued,balanced
+  assert_equal '["submitted",null,null,null]' "$(jq -c '[.state, .total, .issued, .balanced]' <<<"$output")"
   run -0 vouchctl job pause nov
   assert_contains "$output" "asked to pause"
   assert_contains "$output" "no vouchd runs for the instance \"main\": the command is kept"
@@ -351,7 +353,7 @@ PY
   run -0 vouchctl explain cust-000001
   assert_contains "$output" "recipient cu***01"
   [[ "$output" != *cust-000001* ]]
-  assert_contains "$output" "gave it 2 issuances"
+  assert_contains "$output" "2 issuances for it, issued"
   run -0 vouchctl explain blocked -o json
   assert_equal "declined issued" "$(json '[.[].result] | join(" ")')"
   run -5 vouchctl explain nobody
