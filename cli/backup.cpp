@@ -180,8 +180,16 @@ Result<std::vector<BackupFile>> make_backup(Session& session, const std::string&
                               : "name a new folder: a backup never replaces another");
   }
   VOUCH_CHECK(make_folder(aside, kFolderMode));
-  VOUCH_TRY(auto files, copy_all(session, *control, aside));
-  if (::rename(aside.c_str(), target.c_str()) != 0) return system_error(target, errno);
+  auto files = copy_all(session, *control, aside);
+  if (files && ::rename(aside.c_str(), target.c_str()) != 0) {
+    files = system_error(target, errno);
+  }
+  if (!files) {
+    // What is half a backup must not stand in the way of the next one.
+    std::error_code ignored;
+    fs::remove_all(aside, ignored);
+    return files;
+  }
   VOUCH_CHECK(sync_folder(fs::absolute(target).parent_path().string()));
   return files;
 }

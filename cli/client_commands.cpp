@@ -125,7 +125,10 @@ void add_writes(Group& client) {
              .summary = "Change what a client may have",
              .examples = {"vouchctl client update shop --weight 30",
                           "vouchctl client update shop --contact shop-team@example.com --dry-run"}},
-            [updated](Session& session) {
+            [updated](Session& session) -> Result<int> {
+              if (updated->limit && updated->no_limit) {
+                return fail(Errc::usage, "--limit and --no-limit contradict each other");
+              }
               return update(session, updated->name, "client update", "updated",
                             [&](store::ClientRow& row) { apply(*updated, row); });
             })

@@ -82,6 +82,12 @@ Result<void> check_finish(Session& session, const JobView& view, const store::Jo
 }
 
 Result<int> update(Session& session, const UpdateOptions& asked) {
+  if (asked.rate && asked.no_rate) {
+    return fail(Errc::usage, "--rate and --no-rate contradict each other");
+  }
+  if (!asked.finish_by.empty() && asked.no_finish_by) {
+    return fail(Errc::usage, "--finish-by and --no-finish-by contradict each other");
+  }
   VOUCH_TRY(JobBoard board, JobBoard::open(session));
   VOUCH_TRY(JobView view, board.find(asked.job));
   VOUCH_CHECK(refuse_when_over(view));

@@ -487,11 +487,11 @@ Result<int> submit(Session& session, SubmitOptions options) {
   VOUCH_TRY(Submission submission, prepare(session, options));
   Prospect prospect;
   VOUCH_TRY(const bool existed, admit(session, options, submission, prospect));
-  if (session.dry_run()) return dry_run(session, submission, prospect, existed);
   if (!existed) {
     tell_obstacles(session, submission);
     VOUCH_CHECK(tell_short_pools(session, submission));
   }
+  if (session.dry_run()) return dry_run(session, submission, prospect, existed);
   VOUCH_TRY(const store::Actor actor, session.actor());
   VOUCH_TRY(const auto submitted, control->submit_job(actor, submission.job, session.random()));
   lock.reset();

@@ -258,6 +258,17 @@ Result<void> tell_rest(Session& session, store::LedgerView& ledger, const store:
   return {};
 }
 
+// For people all that would be done, since they asked for nothing else.
+Result<int> show_dry_run(Session& session, const Record& record) {
+  if (!session.out().is_for_people()) {
+    VOUCH_CHECK(session.out().changed("pool", "exported", record, true));
+    return 0;
+  }
+  VOUCH_CHECK(session.out().show(record));
+  session.out().note("dry run: no code was taken, and nothing was written");
+  return 0;
+}
+
 }  // namespace
 
 Result<int> export_codes(Session& session, const PoolExport& options) {
@@ -276,37 +287,45 @@ Result<int> export_codes(Session& session, const PoolExport& options) {
     count += static_cast<std::int64_t>(owners.size());
     return {};
   }));
+  if (job != 0 && count == 0) {
+    return fail(Errc::invalid,
+                "the job " + options.job + " has no code of the pool " + pool.name +
+                    ", and no row of it waits for one",
+                "see what it is about: vouchctl job show " + options.job);
+  }
   Record record = {{"pool", "Pool", pool.name},
                    {"codes", "Codes", count},
                    {"issued", "Issued", exported.waiting() + exported.taken()},
                    {"left", "Left", pool.codes() - out - exported.codes_wanted()},
                    {"file", "File", options.file}};
-  if (!actor.dry_run) {
-    VOUCH_CHECK(session.require_yes(question_of(exported, count, pool.name, options.file)));
-    VOUCH_TRY(NewFile file, NewFile::create(options.file));
-    const Json detail{{"job", options.job},
-                      {"codes", count},
-                      {"export", exported.id()},
-                      {"taken", exported.waiting()},
-                      {"file", options.file}};
-    VOUCH_CHECK(control->record(actor, "pool export", pool.name,
-                                detail.dump(-1, ' ', false, Json::error_handler_t::replace)));
-    VOUCH_CHECK(take(session, exported));
-    VOUCH_TRY(const Exported written, write_codes(session, ledger, pool, job, file, exported));
-    VOUCH_CHECK(file.complete());
-    VOUCH_TRY(const std::int64_t issued, confirm(session, exported, options.file));
-    VOUCH_TRY(const std::int64_t now_out, ledger.codes_out(pool.id));
-    record[1].value = written.codes;
-    record[2].value = issued;
-    record[3].value = pool.codes() - now_out;
-    if (written.nameless > 0) {
-      session.out().warn(format_count(written.nameless) +
-                         " of them belong to recipients whose ids Vouch does not keep: single "
-                         "issuances, or lists whose rows were deleted");
-    }
-    VOUCH_CHECK(tell_rest(session, ledger, pool, job, exported, issued));
+  if (actor.dry_run) return show_dry_run(session, record);
+  VOUCH_CHECK(session.require_yes(question_of(exported, count, pool.name, options.file)));
+  VOUCH_TRY(NewFile file, NewFile::create(options.file));
+  const Json detail{{"job", options.job},
+                    {"codes", count},
+                    {"export", exported.id()},
+                    {"taken", exported.waiting()},
+                    {"file", options.file}};
+  VOUCH_CHECK(control->record(actor, "pool export", pool.name,
+                              detail.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  VOUCH_CHECK(take(session, exported));
+  VOUCH_TRY(const Exported written, write_codes(session, ledger, pool, job, file, exported));
+  VOUCH_CHECK(file.complete());
+  VOUCH_TRY(const std::int64_t issued, confirm(session, exported, options.file));
+  VOUCH_TRY(const std::int64_t now_out, ledger.codes_out(pool.id));
+  record[1].value = written.codes;
+  record[2].value = issued;
+  record[3].value = pool.codes() - now_out;
+  if (written.nameless > 0) {
+    session.out().warn(format_count(written.nameless) +
+                       " of them belong to recipients whose ids Vouch does not keep: single "
+                       "issuances, or lists whose rows were deleted");
   }
-  VOUCH_CHECK(session.out().changed("codes", "exported", record, actor.dry_run));
+  VOUCH_CHECK(tell_rest(session, ledger, pool, job, exported, issued));
+  const std::string done = "exported: " + format_count(written.codes) +
+                           (written.codes == 1 ? " code" : " codes") + " in " + options.file +
+                           ", " + format_count(issued) + " issued by it";
+  VOUCH_CHECK(session.out().changed("pool", done, record));
   return 0;
 }
 

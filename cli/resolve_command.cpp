@@ -128,8 +128,24 @@ Result<Record> record_of(Session& session, const Wish& wish, const ResolveLine& 
 
 // --- asking --------------------------------------------------------------------------------------
 
+std::string rows_text(std::int64_t rows) {
+  return format_count(rows) + (rows == 1 ? " row" : " rows");
+}
+
+// For people the whole proposal: it is what the dry run was asked for.
+Result<int> show_dry_run(Session& session, const Record& record, const std::string& done) {
+  if (!session.out().is_for_people()) {
+    VOUCH_CHECK(session.out().changed("proposal", done, record, true));
+    return 0;
+  }
+  VOUCH_CHECK(session.out().show(record));
+  session.out().note("dry run: the proposal would be " + done + "; nothing was changed");
+  return 0;
+}
+
 // What the answer "yes" means, said before the question.
-void say_what_it_means(Session& session, IssuanceState to, const std::string& rows) {
+void say_what_it_means(Session& session, IssuanceState to, std::int64_t count) {
+  const std::string rows = rows_text(count);
   if (to == IssuanceState::waiting) {
     session.out().warn(
         "as waiting: " + rows +
@@ -137,11 +153,12 @@ void say_what_it_means(Session& session, IssuanceState to, const std::string& ro
         "only when it is proven that none of them was executed: if one was, its recipient gets a "
         "second voucher wherever the downstream does not know the request id any more");
   } else if (to == IssuanceState::failed) {
-    session.out().warn(
-        "as failed: " + rows +
-        " end as not executed.  A later `job rerun --state failed` calls them again");
+    session.out().warn("as failed: " + rows + (count == 1 ? " ends" : " end") +
+                       " as not executed.  A later `job rerun --state failed` calls them again");
   } else {
-    session.out().warn("as issued: " + rows + " count as given, and are never called again");
+    session.out().warn("as issued: " + rows +
+                       (count == 1 ? " counts as given, and is never called again"
+                                   : " count as given, and are never called again"));
   }
 }
 
@@ -165,6 +182,10 @@ Result<void> check_words(const ResolveLine& line) {
   if (is_set && !line.reference.empty()) {
     return fail(Errc::usage, "--reference names one voucher, and this is a set",
                 "--references FILE has one for each row");
+  }
+  if (line.by_hand && !(line.reference.empty() && line.references.empty())) {
+    return fail(Errc::usage, "--by-hand says that there is no reference, and one is given",
+                "settle those with references first, then the rest with --by-hand");
   }
   if (has_evidence) return {};
   return fail(Errc::usage, "nothing is called issued without evidence",
@@ -213,8 +234,8 @@ Result<Wish> a_set(Session& session, const ResolveLine& line) {
   VOUCH_TRY(store::LedgerView * ledger, session.ledger());
   VOUCH_TRY(ResolveRows rows, ResolveRows::create());
   const IssuanceState state = *issuance_state_of(line.state);
-  VOUCH_CHECK(rows.gather(*ledger, view.row.id, state, filter, references ? &*references : nullptr,
-                          line.by_hand));
+  VOUCH_CHECK(
+      rows.gather(*ledger, view.row.id, state, filter, references ? &*references : nullptr));
   if (references && static_cast<std::int64_t>(references->size()) > rows.referenced()) {
     session.out().warn(
         format_count(static_cast<std::int64_t>(references->size()) - rows.referenced()) +
@@ -260,14 +281,15 @@ Result<Json> await_end(Session& session, const ControlCall& vouchd, Json proposa
 Result<int> show_end(Session& session, const Json& proposal) {
   VOUCH_TRY(const Record record, record_of(session, proposal));
   const std::int64_t rows = proposal.value("rows", std::int64_t{0});
-  const std::int64_t alone = rows - proposal.value("applied", std::int64_t{0});
-  VOUCH_CHECK(session.out().changed(
-      "proposal",
-      "carried out: " + format_count(rows - alone) + " rows are " + text_in(proposal, "as"),
-      record));
+  const std::int64_t applied = proposal.value("applied", std::int64_t{0});
+  const std::int64_t alone = rows - applied;
+  const std::string done = applied == 0 ? "no row was changed"
+                                        : rows_text(applied) + (applied == 1 ? " is " : " are ") +
+                                              text_in(proposal, "as");
+  VOUCH_CHECK(session.out().changed("proposal", "carried out: " + done, record));
   if (alone > 0) {
-    session.out().warn(format_count(alone) +
-                       " rows had changed since they were proposed, and were left alone");
+    session.out().warn(rows_text(alone) + " had changed since the proposal was made, and " +
+                       (alone == 1 ? "was" : "were") + " left alone");
   }
   return 0;
 }
@@ -291,14 +313,10 @@ Result<int> propose(Session& session, const ResolveLine& line) {
   }
   if (wish.to == IssuanceState::waiting) VOUCH_CHECK(check_job_goes_on(session, wish.job));
   VOUCH_TRY(const Record wanted, record_of(session, wish, line));
-  if (actor.dry_run) {
-    VOUCH_CHECK(session.out().changed("proposal", "would be made", wanted, true));
-    return 0;
-  }
-  const std::string rows =
-      format_count(wish.rows.size()) + (wish.rows.size() == 1 ? " row" : " rows");
+  if (actor.dry_run) return show_dry_run(session, wanted, "made");
+  const std::string rows = rows_text(wish.rows.size());
   if (session.out().is_for_people() && !session.quiet()) VOUCH_CHECK(session.out().show(wanted));
-  say_what_it_means(session, wish.to, rows);
+  say_what_it_means(session, wish.to, wish.rows.size());
   VOUCH_CHECK(session.require_yes("resolve " + rows + " as " + line.as + "?"));
   VOUCH_TRY(const ControlCall vouchd, ControlCall::open(session));
   const Json draft{{"job", format_id(ObjectKind::job, wish.job)},
@@ -312,7 +330,7 @@ Result<int> propose(Session& session, const ResolveLine& line) {
     return confirm_it(session, vouchd, made.at("proposal"));
   }
   VOUCH_TRY(const Record record, record_of(session, made.at("proposal")));
-  VOUCH_CHECK(session.out().changed("proposal", id + " made; nothing is changed yet", record));
+  VOUCH_CHECK(session.out().changed("proposal", "made; nothing is changed yet", record));
   session.out().note("another operator confirms it: vouchctl issuance resolve --confirm " + id);
   return 0;
 }
@@ -326,15 +344,13 @@ Result<int> confirm(Session& session, const ResolveLine& line) {
                 "look at it again: vouchctl issuance resolve --list -o wide");
   }
   VOUCH_TRY(const Record record, record_of(session, proposal));
-  if (session.dry_run()) {
-    VOUCH_CHECK(session.out().changed("proposal", "would be confirmed", record, true));
-    return 0;
-  }
+  if (session.dry_run()) return show_dry_run(session, record, "confirmed");
   if (session.out().is_for_people() && !session.quiet()) VOUCH_CHECK(session.out().show(record));
-  const std::string rows = format_count(proposal.value("rows", std::int64_t{0})) + " rows";
+  const std::int64_t count = proposal.value("rows", std::int64_t{0});
   const std::string as = text_in(proposal, "as");
-  say_what_it_means(session, issuance_state_of(as).value_or(IssuanceState::failed), rows);
-  VOUCH_CHECK(session.require_yes("confirm that " + rows + " are resolved as " + as + "?"));
+  say_what_it_means(session, issuance_state_of(as).value_or(IssuanceState::failed), count);
+  VOUCH_CHECK(session.require_yes("confirm that " + rows_text(count) +
+                                  (count == 1 ? " is" : " are") + " resolved as " + as + "?"));
   return confirm_it(session, vouchd, proposal);
 }
 

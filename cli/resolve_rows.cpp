@@ -196,8 +196,7 @@ Result<void> ResolveRows::add(const store::IssuanceRow& row, const std::string& 
 }
 
 Result<void> ResolveRows::gather(store::LedgerView& ledger, ObjectId job, IssuanceState state,
-                                 const ResolveFilter& filter, const References* references,
-                                 bool all) {
+                                 const ResolveFilter& filter, const References* references) {
   VOUCH_TRY(const ObjectId campaign, ledger.campaign_of(job));
   std::optional<IssuanceKey> after;
   std::optional<RecipientKey> last;
@@ -217,7 +216,7 @@ Result<void> ResolveRows::gather(store::LedgerView& ledger, ObjectId job, Issuan
     for (const store::IssuanceRow& row : rows) {
       VOUCH_TRY(const bool wanted, lets_through(ledger, filter, row));
       const std::string* reference = references == nullptr ? nullptr : references->find(row);
-      const bool named = references == nullptr || all || reference != nullptr;
+      const bool named = references == nullptr || reference != nullptr;
       if (!wanted || !named) continue;
       // The rows of a recipient stand together.
       if (reference != nullptr && references->by_recipient() && last == row.key.recipient) {

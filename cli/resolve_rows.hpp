@@ -60,10 +60,9 @@ class ResolveRows {
 
   [[nodiscard]] Result<void> add(const store::IssuanceRow& row, const std::string& reference);
   // Every row of the job in that state that the filter lets through; with `references` only those
-  // it names, unless `all`.
+  // it names.
   [[nodiscard]] Result<void> gather(store::LedgerView& ledger, ObjectId job, IssuanceState state,
-                                    const ResolveFilter& filter, const References* references,
-                                    bool all);
+                                    const ResolveFilter& filter, const References* references);
 
   [[nodiscard]] std::int64_t size() const { return size_; }
   [[nodiscard]] std::int64_t referenced() const { return referenced_; }

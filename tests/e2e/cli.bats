@@ -201,6 +201,41 @@ PYTHON
 }
 
 # bats test_tags=short
+@test "cli: options that contradict each other are refused" {
+  make_store
+  fails_with 2 usage client update shop --limit 5/s --no-limit
+  vouchctl client update shop --limit 5/s -q
+  vouchctl client update shop --no-limit -q
+}
+
+# bats test_tags=short
+@test "store backup: one that fails leaves nothing that would stop the next" {
+  make_store
+  vouchctl campaign create "$REPOSITORY/tests/bench/campaign.json" -q
+  vouchctl recipients import <(make-recipients --rows 10) --campaign bench --name ten -q
+  local sealed
+  sealed=$(echo "$VOUCH_STORE"/recipients/*.db)
+  mv "$sealed" "$PLACE/aside"
+  run vouchctl store backup "$PLACE/copy"
+  ((status != 0))
+  [[ ! -e "$PLACE/copy" && ! -e "$PLACE/copy.partial" ]]
+  mv "$PLACE/aside" "$sealed"
+  run -0 vouchctl store backup "$PLACE/copy"
+}
+
+# bats test_tags=short
+@test "store check: damage of the ledger names the backup as the way out" {
+  make_store
+  start_vouchd
+  stop vouchd
+  local ledger=$VOUCH_STORE/ledger/main/ledger.db
+  rm -f "$ledger-wal" "$ledger-shm"
+  head -c 65536 /dev/zero | dd of="$ledger" conv=notrunc bs=4096 seek=1 status=none
+  run -1 vouchctl store check
+  assert_contains "$output" "restore the last backup"
+}
+
+# bats test_tags=short
 @test "init: a store keeps its policy, and says so to who names another" {
   vouchctl init -q
   fails_with 6 conflict init --policy four-eyes

@@ -73,6 +73,8 @@ left() { vouchctl pool show vip -o json 2>/dev/null | jq .left; }
   assert_equal 50 "$(left)"
   judge
 
+  run -0 vouchctl job submit --campaign gifts --client shop --list gifts --submit-key again --dry-run
+  assert_contains "$output" "the pool vip has 50 codes left"
   # The same list again costs no code, and a single one costs one.
   vouchctl -q job submit --campaign gifts --client shop --list gifts --submit-key again
   run -0 vouchctl job wait again --timeout 60s
@@ -85,7 +87,14 @@ left() { vouchctl pool show vip -o json 2>/dev/null | jq .left; }
   # Only an administrator is told codes, whole, and that is recorded.
   run -2 vouchctl pool export vip --to out.csv
   assert_contains "$output" "--yes"
-  vouchctl pool export vip --job gifts --to out.csv --yes -q
+  run -0 vouchctl pool export vip --job gifts --to out.csv --dry-run
+  assert_contains "$output" "300"
+  assert_contains "$output" "dry run: no code was taken"
+  run -7 vouchctl pool export vip --job again --to none.csv --yes
+  assert_contains "$output" "has no code of the pool vip"
+  [[ ! -e out.csv && ! -e none.csv ]]
+  run -0 vouchctl pool export vip --job gifts --to out.csv --yes
+  assert_contains "$output" "pool vip exported: 300 codes in out.csv, 0 issued by it"
   assert_equal 600 "$(stat -c %a out.csv)"
   run -4 vouchctl_as_creator pool export vip --to other.csv --yes
   python3 - <<'PYTHON'

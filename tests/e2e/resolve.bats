@@ -171,6 +171,12 @@ explained() {
   explained "$id" "it waits: the job" "is paused" "vouchctl job resume"
   vouchctl -q job resume shop-1
   run -0 resolve "$id" --as issued --by-hand --reason "seen there" --dry-run
+  for part in Rows "5.00 CNY" Digest "dry run: the proposal would be made"; do
+    assert_contains "$output" "$part"
+  done
+  run -2 resolve "$id" --as issued --by-hand --reference R1 --reason "seen there" --yes
+  run -2 resolve --job shop-1 --state held --as issued --by-hand --references x.csv --reason r --yes
+  assert_contains "$output" "--by-hand says that there is no reference"
   stop vouchd
   explained "$id" "it waits: vouchd is not running"
 }
