@@ -73,7 +73,8 @@ left() { vouchctl pool show vip -o json 2>/dev/null | jq .left; }
   assert_equal 50 "$(left)"
   judge
 
-  run -0 vouchctl job submit --campaign gifts --client shop --list gifts --submit-key again --dry-run
+  run -0 vouchctl job submit --campaign gifts --client shop --list gifts \
+    --submit-key again --dry-run
   assert_contains "$output" "the pool vip has 50 codes left"
   # The same list again costs no code, and a single one costs one.
   vouchctl -q job submit --campaign gifts --client shop --list gifts --submit-key again

@@ -138,8 +138,8 @@ teardown() {
   assert_contains "$output" "$(vouchctl job show shop-1 -o json | jq -r .id)"
   run -0 vouchctl downstream show coupons -o json
   assert_equal key "$(json .contract)"
-  vouchctl downstream show coupons -o json --fields definition | jq '.definition | .contract = "none"
-    | .in_flight_max = 8' >"$PLACE/none.json"
+  vouchctl downstream show coupons -o json --fields definition |
+    jq '.definition | .contract = "none" | .in_flight_max = 8' >"$PLACE/none.json"
   run -6 vouchctl downstream update coupons --file "$PLACE/none.json" --yes
   start_vouchd
   run -0 vouchctl job wait shop-1 --timeout 60s

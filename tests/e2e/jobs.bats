@@ -290,7 +290,7 @@ PY
   assert_contains "$output" "the job is kept and begins when one runs"
   assert_equal submitted "$(field nov state)"
   run -0 vouchctl job show nov -o json --fields state,total,issued,balanced
-  assert_equal '["submitted",null,null,null]' "$(jq -c '[.state, .total, .issued, .balanced]' <<<"$output")"
+  assert_equal '["submitted",null,null,null]' "$(json '[.[]] | tojson')"
   run -0 vouchctl job pause nov
   assert_contains "$output" "asked to pause"
   assert_contains "$output" "no vouchd runs for the instance \"main\": the command is kept"

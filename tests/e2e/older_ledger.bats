@@ -60,8 +60,9 @@ executed() { tail -n +2 -q "$PLACE"/journals/coupons.csv | wc -l; }
   make_shop 1200
   printf '[{"status":404,"pointer":"/code","value":"NOT_FOUND","outcome":"not_found"}]\n' \
     >"$PLACE/queries.json"
-  vouchctl -q --yes downstream update coupons --contract query --query-outcomes "$PLACE/queries.json" \
-    --query-url "$SANDBOX_URL/coupons/{request_id}" --settle-time 2s
+  vouchctl -q --yes downstream update coupons --contract query \
+    --query-outcomes "$PLACE/queries.json" --settle-time 2s \
+    --query-url "$SANDBOX_URL/coupons/{request_id}"
   start_vouchd
   grow_older
   EXECUTED=$(executed)
