@@ -118,6 +118,11 @@ struct JobNow {
   [[nodiscard]] bool is_late(WallTime now) const {
     return !ended.empty() || (finish_by && now >= *finish_by);
   }
+  // Whether it is too late for a row in that doubt: its job's ledger is an older copy that has not
+  // called it since, so that the call might be the row's first.
+  [[nodiscard]] bool is_too_late(const std::optional<WallTime>& doubt_since, WallTime now) const {
+    return restored_at && doubt_since == restored_at && is_late(now);
+  }
   // Whether rows that may have been executed are repeated.
   [[nodiscard]] bool may_settle() const {
     if (!blocked.empty()) return false;

@@ -179,6 +179,7 @@ std::string Engine::forbidden(const Intent& intent, const Moment& at) const {
   if (key_may_be_forgotten(*intent.definition, intent.doubt_since, at.wall)) {
     return "the downstream may have forgotten the key";
   }
+  if (job->is_too_late(intent.doubt_since, at.wall)) return "it is too late for a first call";
   if (intent.probe) return job->blocked;
   if (setup_jobs_.contains(intent.job_number)) return "the job is paused: setup";
   if (intent.doubt_since) return job->may_settle() ? "" : "the job is paused";

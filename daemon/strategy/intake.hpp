@@ -129,7 +129,7 @@ class Intake {
                                   const data::DueRow& row) const;
   [[nodiscard]] bool asked_too_long(const data::Intent& query, const data::DueRow& row) const;
   // Why a row must be held instead; empty when it may be sent.
-  [[nodiscard]] std::string may_not_repeat(const data::Intent& intent,
+  [[nodiscard]] std::string may_not_repeat(const data::JobNow& job, const data::Intent& intent,
                                            const data::DueRow& row) const;
   [[nodiscard]] Result<bool> plan_page(const data::JobNow& job, Plan& plan, IssuanceState state,
                                        bool probe = false);

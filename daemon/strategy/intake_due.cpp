@@ -117,7 +117,7 @@ Result<bool> Intake::take_due(const JobNow& job, Plan& plan, const data::DueRow&
   if (!intent) return false;
   VOUCH_TRY(const bool filled, fill_code(job, plan, row, *intent));
   if (!filled) return false;
-  if (std::string why = may_not_repeat(*intent, row); !why.empty()) {
+  if (std::string why = may_not_repeat(job, *intent, row); !why.empty()) {
     return hold(plan, std::move(*intent), std::move(why));
   }
   if (!give_lease(job, *intent, left)) return false;
@@ -176,12 +176,17 @@ bool Intake::asked_too_long(const Intent& query, const data::DueRow& row) const 
          service::key_may_be_forgotten(*query.definition, row.doubt_since, now);
 }
 
-std::string Intake::may_not_repeat(const Intent& intent, const data::DueRow& row) const {
+std::string Intake::may_not_repeat(const JobNow& job, const Intent& intent,
+                                   const data::DueRow& row) const {
   if (row.state == IssuanceState::in_doubt && intent.definition->contract == plan::Contract::none) {
     return "in doubt, and under contract none nobody can ask or repeat";
   }
   if (row.state == IssuanceState::in_doubt && intent.pool != nullptr && !row.ordinal) {
     return "in doubt since before this copy of the ledger: which code it had is not known";
+  }
+  if (job.is_too_late(row.doubt_since, clock_.wall_now())) {
+    return "in doubt since before this copy of the ledger, and too late for a first call: " +
+           (job.ended.empty() ? "finish_by has passed" : job.ended);
   }
   if (service::key_may_be_forgotten(*intent.definition, row.doubt_since, clock_.wall_now())) {
     return "in doubt for longer than the downstream keeps its keys";
