@@ -126,6 +126,23 @@ void check_balance(store::LedgerView& ledger, Findings& out) {
       "stop vouchd and look: vouchctl job show " + wrong.front());
 }
 
+// Of a ledger that is an older copy: nothing of them is issued until somebody has looked.
+void check_restored(store::LedgerView& ledger, Findings& out) {
+  const auto jobs = ledger.jobs();
+  if (!jobs) return add(out, "jobs", jobs.error());
+  std::vector<std::string> waiting;
+  for (const store::JobProgress& job : *jobs) {
+    if (job.pause_reason != PauseReason::store) continue;
+    waiting.push_back(format_id(ObjectKind::job, job.id));
+  }
+  if (waiting.empty()) return;
+  add(out, "jobs", Level::warn,
+      format_count(static_cast<std::int64_t>(waiting.size())) +
+          " wait for people, since the ledger is an older copy: what was cancelled or paused since "
+          "is not known to it",
+      "look at each, then: vouchctl job resume " + waiting.front());
+}
+
 // The last answered test of each downstream, by name, from the commands that asked for it.
 struct LastTest {
   std::string downstream;
@@ -325,6 +342,7 @@ void check_ledger(Session& session, bool deep, Findings& out) {
         bytes_text(bytes) + ", not read through; `vouchctl store check` does");
   }
   check_balance(**ledger, out);
+  check_restored(**ledger, out);
   const auto locks = lock_service_of(*ledger, session.daemon(session.instance()));
   if (!locks) return add(out, "locks", locks.error());
   if (!*locks) return;

@@ -121,8 +121,8 @@ std::optional<Obstacle> obstacle_of(const store::JobProgress& job) {
       return Obstacle{"the campaign's budget is used up" + detail,
                       "raise the budget, then " + command("resume", job)};
     case PauseReason::store:
-      return Obstacle{"the ledger could not be written" + detail,
-                      "see `vouchctl doctor`, then " + command("resume", job)};
+      return Obstacle{job.pause_detail.empty() ? "its ledger is an older copy" : job.pause_detail,
+                      "see what was stopped since, then " + command("resume", job)};
     case PauseReason::coordination:
       return Obstacle{"the daemons cannot agree on their shares" + detail,
                       "it goes on by itself when they can"};

@@ -118,6 +118,7 @@ Result<JobView> JobBoard::view_of(store::JobRow row) {
 Result<void> JobBoard::refresh(JobView& view) {
   VOUCH_TRY(store::LedgerView * of, ledger(view.row.instance));
   view.progress.reset();
+  view.is_lost = false;
   if (of != nullptr) {
     VOUCH_TRY(view.progress, of->job(view.row.id));
   }
@@ -126,6 +127,7 @@ Result<void> JobBoard::refresh(JobView& view) {
   if (view.progress) return is_over_now ? Result<void>{} : count_exports(*of, view);
   VOUCH_TRY(const store::CommandRow submission, control_->submission_of(view.row.id));
   view.refusal = refusal_in(submission);
+  view.is_lost = submission.answered && !view.refusal;
   return {};
 }
 

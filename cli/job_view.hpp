@@ -33,6 +33,7 @@ struct JobView {
   ObjectId list_id = 0;
   std::optional<store::JobProgress> progress;  // nothing: vouchd has not taken it
   std::optional<Error> refusal;                // why vouchd refused it
+  bool is_lost = false;                        // taken once, and unknown to the ledger since
   DaemonState daemon;                          // of its instance; unknown for a job that is over
   std::vector<Block> blocks;                   // where blocks_of() has been asked
 

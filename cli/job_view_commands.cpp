@@ -133,6 +133,12 @@ Obstacle why_of(const JobView& view) {
     if (auto obstacle = obstacle_of(*view.progress)) return *obstacle;
   }
   if (view.is_at_rest()) return {};
+  if (view.is_lost) {
+    return {"the ledger is an older copy and does not know it",
+            view.row.rerun_of == 0
+                ? "vouchd submits it again, paused"
+                : "vouchd submits it again, paused, when the job that it reruns is over"};
+  }
   if (view.blocks.empty()) {
     return {view.progress ? "" : "vouchd has not taken it yet", ""};
   }

@@ -89,7 +89,7 @@ Result<int> backup(Session& session, const std::string& target) {
   }
   session.out().note(
       "restored, it does not know what was sent since: vouchd starts with it only by "
-      "--accept-older-ledger");
+      "--accept-older-ledger, and its open jobs wait for vouchctl job resume");
   return 0;
 }
 

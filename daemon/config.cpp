@@ -145,7 +145,8 @@ void add_options(CLI::App& app, Config& config) {
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
       ->capture_default_str();
   app.add_flag("--accept-older-ledger", config.accept_older_ledger,
-               "Go on with a ledger that is older than its anchor, or a restored backup")
+               "Go on with a ledger that is older than its anchor, or a restored backup; its open "
+               "jobs are paused")
       ->configurable(false);
   app.add_flag("--accept-clock", config.accept_clock,
                "Go on although the clock is behind the ledger's newest event")

@@ -8,6 +8,7 @@
 #include "common/log.hpp"
 #include "common/text.hpp"
 #include "daemon/data/downstream_book.hpp"
+#include "daemon/data/older_ledger.hpp"
 
 namespace vouch::daemon {
 namespace {
@@ -18,6 +19,7 @@ constexpr Millis kPoll{200};
 constexpr Millis kAnchorEvery{1'000};
 constexpr Millis kTroublesEvery{1'000};
 constexpr Millis kBearersEvery{1'000};
+constexpr Millis kLostJobsEvery{1'000};
 constexpr int kCommandsPage = 100;
 
 bool same_for_others(const data::JobRecord& a, const data::JobRecord& b) {
@@ -61,6 +63,8 @@ Control::Control(store::ControlStore control, data::LedgerReader reader, store::
 Result<void> Control::begin() {
   VOUCH_TRY(last_job_, reader_.last_job());
   VOUCH_CHECK(refresh(true));
+  VOUCH_TRY(lost_before_, data::lost_before(reader_.database()));
+  tell_older_copy();
   VOUCH_TRY(auto left, data::read_downstreams(reader_.database()));
   lane_watch_.begin(left, definitions_.downstream_names(), parts_.clock.wall_now());
   return anchor(parts_.clock.now());
@@ -84,6 +88,7 @@ Instant Control::run_once(Instant now) {
 Result<void> Control::round(Instant now) {
   VOUCH_CHECK(refresh(reload_.exchange(false)));
   VOUCH_CHECK(write_answers());
+  VOUCH_CHECK(bring_lost_jobs_back(now));
   VOUCH_CHECK(take_commands());
   VOUCH_CHECK(notice_troubles(now));
   return anchor(now);
@@ -194,21 +199,61 @@ Result<void> Control::carry_out_submit(const store::CommandRow& command) {
   return submit(*row, name_of(command));
 }
 
-Result<void> Control::resubmit_lost_jobs() {
+Result<void> Control::bring_lost_jobs_back(Instant now) {
+  if (!lost_before_ || now < next_lost_) return {};
+  next_lost_ = now + kLostJobsEvery;
   VOUCH_TRY(const auto jobs, control_.jobs());
+  bool all_are_back = true;
   for (const store::JobRow& row : jobs) {
-    if (row.instance != instance_) continue;
-    VOUCH_TRY(const bool known, reader_.has_job(row.id));
-    if (known) continue;
-    const std::string id = format_id(ObjectKind::job, row.id);
-    if (const auto again = submit(row, 0); !again) {
-      log::warn("a job that the older ledger does not know is not submitted again",
-                {{"job", id}, {"why", again.error().message}});
-    } else {
-      log::warn("a job that the older ledger does not know is submitted again", {{"job", id}});
-    }
+    VOUCH_TRY(const bool lost, is_lost(row));
+    if (!lost) continue;
+    all_are_back = false;
+    bring_back(row);
   }
+  if (!all_are_back) return {};
+  parts_.writer.push(data::LostJobsBack{});
+  lost_before_.reset();
   return {};
+}
+
+// What was refused then is not wanted back.
+Result<bool> Control::is_lost(const store::JobRow& row) {
+  if (row.instance != instance_ || row.submitted >= *lost_before_) return false;
+  VOUCH_TRY(const bool known, reader_.has_job(row.id));
+  if (known) return false;
+  VOUCH_TRY(const store::CommandRow submission, control_.submission_of(row.id));
+  const Json answer = Json::parse(submission.answer_json, nullptr, false);
+  return !answer.is_object() || answer.value("ok", false);
+}
+
+void Control::bring_back(const store::JobRow& row) {
+  const bool is_news = lost_told_.insert(row.id).second;
+  const std::string id = format_id(ObjectKind::job, row.id);
+  const auto source = std::ranges::find(jobs_, row.rerun_of, &data::JobRecord::id);
+  if (row.rerun_of != 0 && source != jobs_.end() && source->state != JobState::unsettled) {
+    if (!is_news) return;
+    return log::warn(
+        "a rerun that the older ledger does not know is submitted again when its source is over",
+        {{"job", id}, {"source", format_id(ObjectKind::job, row.rerun_of)}});
+  }
+  if (const auto again = submit(row, 0); !again) {
+    if (!is_news) return;
+    return log::warn("a job that the older ledger does not know cannot be submitted again",
+                     {{"job", id}, {"why", again.error().message}});
+  }
+  if (!is_news) return;
+  log::warn("a job that the older ledger does not know is submitted again, and paused",
+            {{"job", id}, {"resume", "vouchctl job resume " + id}});
+}
+
+void Control::tell_older_copy() {
+  const auto paused = std::ranges::count(jobs_, PauseReason::store, &data::JobRecord::pause_reason);
+  if (paused == 0) return;
+  const std::string words =
+      "the ledger is an older copy and does not know what was cancelled or "
+      "paused since: paused jobs " +
+      format_count(paused) + "; look at each, then: vouchctl job resume JOB";
+  parts_.notifier.tell("older_ledger", instance_, words);
 }
 
 Result<void> Control::submit(const store::JobRow& row, const data::CommandName& command) {
@@ -226,7 +271,8 @@ Result<void> Control::submit(const store::JobRow& row, const data::CommandName& 
       .items = 1,
       .pilot = row.options.pilot,
       .start_later = row.options.start_at.has_value() || version.not_before.has_value(),
-      .rerun_of = row.rerun_of};
+      .rerun_of = row.rerun_of,
+      .is_lost = lost_before_ && row.submitted < *lost_before_};
   if (row.rerun_of == 0) {
     const store::ListRow* list = definitions_.list(row.list);
     if (list == nullptr) return fail(Errc::not_found, "the job's list is not in the store");

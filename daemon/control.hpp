@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -55,8 +56,6 @@ class Control {
   [[nodiscard]] Result<void> begin();
   // The anchor, as far as the ledger; after the threads have ended.
   void end();
-  // An older ledger may not have heard of jobs that were submitted: they are submitted again.
-  [[nodiscard]] Result<void> resubmit_lost_jobs();
   Instant run_once(Instant now);
   // Read definitions and secrets again at the next round (SIGHUP).
   void reload() { reload_ = true; }
@@ -66,6 +65,12 @@ class Control {
   [[nodiscard]] Result<void> refresh(bool force);
   [[nodiscard]] Result<void> take_commands();
   void carry_out(const store::CommandRow& command);
+  // An older ledger may not have heard of jobs that were submitted: they are submitted again, and
+  // paused.  Looked at until all are durable, at each start anew.
+  [[nodiscard]] Result<void> bring_lost_jobs_back(Instant now);
+  [[nodiscard]] Result<bool> is_lost(const store::JobRow& row);
+  void bring_back(const store::JobRow& row);
+  void tell_older_copy();
   [[nodiscard]] Result<void> submit(const store::JobRow& row, const data::CommandName& command);
   [[nodiscard]] Result<void> check_uncertain(const plan::Campaign& campaign, bool accepted) const;
   [[nodiscard]] Result<void> carry_out_submit(const store::CommandRow& command);
@@ -103,6 +108,9 @@ class Control {
   std::int64_t last_job_ = 0;                 // of the ledger: those up to it were seen
   std::vector<data::CommandAnswer> answers_;  // durable in the ledger, not yet in the store
   std::int64_t anchored_event_ = -1;
+  std::optional<WallTime> lost_before_;  // see data::lost_before()
+  std::set<ObjectId> lost_told_;         // the log has named them
+  Instant next_lost_{};
   Instant next_anchor_{};
   Instant next_bearers_{};
   std::atomic<bool> reload_{false};

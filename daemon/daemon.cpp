@@ -5,8 +5,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
+#include <set>
 
 #include "common/files.hpp"
 #include "common/json.hpp"
@@ -88,8 +90,22 @@ tl::unexpected<Error> no_listener(const Config& config, Error error) {
   return within("admin-listen " + config.admin_listen, std::move(error));
 }
 
-Result<void> go_on_with_older(store::Database& ledger, store::ControlStore& control, WallTime now,
-                              const Error& why) {
+// Jobs whose declined rows were run again by a job of which the ledger has not heard.
+Result<std::set<ObjectId>> rerun_since(const std::vector<store::JobRow>& jobs,
+                                       data::LedgerReader& ledger) {
+  std::set<ObjectId> sources;
+  for (const store::JobRow& job : jobs) {
+    if (job.rerun_of == 0) continue;
+    const auto& states = job.options.rerun_states;
+    if (std::ranges::find(states, name_of(IssuanceState::declined)) == states.end()) continue;
+    VOUCH_TRY(const bool known, ledger.has_job(job.id));
+    if (!known) sources.insert(job.rerun_of);
+  }
+  return sources;
+}
+
+Result<void> go_on_with_older(store::Database& ledger, data::LedgerReader& reader,
+                              store::ControlStore& control, WallTime now, const Error& why) {
   VOUCH_TRY(const auto campaigns, control.campaigns());
   std::vector<ObjectId> ids;
   for (const store::CampaignRow& campaign : campaigns) ids.push_back(campaign.id);
@@ -103,9 +119,14 @@ Result<void> go_on_with_older(store::Database& ledger, store::ControlStore& cont
   for (const store::PoolRow& pool : pools) {
     VOUCH_CHECK(data::pass_over_codes(ledger, pool.id, pool.codes()));
   }
-  VOUCH_TRY(const std::int64_t rows, data::accept_older_ledger(ledger, ids, since, now));
+  VOUCH_TRY(const std::set<ObjectId> sources, rerun_since(jobs, reader));
+  VOUCH_TRY(const data::Acceptance accepted,
+            data::accept_older_ledger(ledger, ids, sources, since, now));
   log::warn("going on with an older ledger, as asked: what it does not know is in doubt",
-            {{"why", why.message}, {"since", format_time_utc(since)}, {"rows", rows}});
+            {{"why", why.message},
+             {"since", format_time_utc(since)},
+             {"rows", accepted.rows_in_doubt},
+             {"jobs_paused", accepted.jobs_paused}});
   return {};
 }
 
@@ -128,7 +149,6 @@ Result<std::unique_ptr<Daemon>> Daemon::open(const Config& config, const Clock& 
   VOUCH_TRY(store::Database for_control, data::open_ledger_reader(path));
   data::LedgerReader reader{std::move(for_control)};
 
-  bool is_older = false;
   VOUCH_TRY(const auto anchor, data::read_anchor(config.anchor_file));
   VOUCH_TRY(const std::int64_t last, reader.last_event());
   VOUCH_TRY(const auto copied, store::copied_at(ledger));
@@ -136,8 +156,7 @@ Result<std::unique_ptr<Daemon>> Daemon::open(const Config& config, const Clock& 
   if (newest_known) newest_known = data::check_copy(copied);
   if (!newest_known) {
     if (!config.accept_older_ledger) return tl::unexpected<Error>(newest_known.error());
-    VOUCH_CHECK(go_on_with_older(ledger, control, clock.wall_now(), newest_known.error()));
-    is_older = true;
+    VOUCH_CHECK(go_on_with_older(ledger, reader, control, clock.wall_now(), newest_known.error()));
   }
   VOUCH_TRY(const auto newest, data::last_event_time(ledger));
   if (auto right = data::check_clock(newest, clock.wall_now()); !right) {
@@ -160,7 +179,6 @@ Result<std::unique_ptr<Daemon>> Daemon::open(const Config& config, const Clock& 
              first_epoch, data::LedgerReader{std::move(for_socket)}, std::move(socket_control),
              std::move(policy)})};
   VOUCH_CHECK(daemon->begin(config));
-  if (is_older) VOUCH_CHECK(daemon->control_->resubmit_lost_jobs());
   return daemon;
 }
 

@@ -305,6 +305,13 @@ Result<void> JobBook::set_state(JobRecord& job, JobState state, PauseReason reas
   return {};
 }
 
+Result<void> JobBook::pause_older(JobRecord& job, std::string_view more, WallTime now) {
+  const std::string words =
+      "the ledger is an older copy: what was cancelled or paused since is not known to it";
+  return set_state(job, JobState::paused, PauseReason::store,
+                   more.empty() ? words : words + "; " + std::string{more}, now);
+}
+
 Result<void> JobBook::claim_range(std::int64_t job, std::int32_t range, std::int64_t epoch,
                                   std::string_view owner) {
   VOUCH_CHECK(database_.prepared(kClaimRange)

@@ -98,6 +98,10 @@ class JobBook {
   [[nodiscard]] Result<void> set_state(JobRecord& job, JobState state, PauseReason reason,
                                        std::string_view words, WallTime now);
 
+  // The ledger is an older copy, which does not know who stopped the job since: it waits for
+  // people. `more`: what else they have to know; may be empty.
+  [[nodiscard]] Result<void> pause_older(JobRecord& job, std::string_view more, WallTime now);
+
   // Who calls the rows of a range from now on; `epoch` is above that of the owner before.
   [[nodiscard]] Result<void> claim_range(std::int64_t job, std::int32_t range, std::int64_t epoch,
                                          std::string_view owner);

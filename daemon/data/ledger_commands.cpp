@@ -4,6 +4,7 @@
 #include "common/text.hpp"
 #include "daemon/data/downstream_book.hpp"
 #include "daemon/data/ledger_writer.hpp"
+#include "daemon/data/older_ledger.hpp"
 
 namespace vouch::data {
 namespace {
@@ -50,6 +51,13 @@ std::string_view objection(const JobRecord& job, JobAction action) {
   return "";
 }
 
+// One that was paused before its time goes back to waiting for it; one that an older copy of the
+// ledger found being cancelled, to that.
+JobState resumed_state(const JobRecord& job) {
+  if (job.cancel_asked) return JobState::cancelling;
+  return job.has_started ? JobState::running : JobState::scheduled;
+}
+
 }  // namespace
 
 Result<bool> LedgerWriter::already_applied(const CommandName& command) {
@@ -69,6 +77,9 @@ Result<void> LedgerWriter::answer(const CommandName& command, std::string text) 
 Result<void> LedgerWriter::apply(SubmitJob& message) {
   VOUCH_TRY(const bool known, already_applied(message.command));
   if (known) return {};
+  // Back already, when its command was not answered before the ledger was lost.
+  VOUCH_TRY(const auto there, jobs_.any(message.id));
+  if (there) return answer(message.command, ok_answer("state", name_of(there->state)));
   if (message.kind == JobKind::rerun) {
     VOUCH_TRY(const auto source, jobs_.any(message.rerun_of));
     const bool at_rest = source && (is_over(source->state) || source->state == JobState::unsettled);
@@ -82,7 +93,8 @@ Result<void> LedgerWriter::apply(SubmitJob& message) {
   job.id = message.id;
   job.campaign_number = campaign;
   job.kind = message.kind;
-  job.state = message.start_later ? JobState::scheduled : JobState::running;
+  const bool waits = message.start_later || message.is_lost;
+  job.state = waits ? JobState::scheduled : JobState::running;
   job.ranges = message.ranges;
   // Nobody always comes last when a budget ends: where a job starts follows from its campaign.
   job.start_range =
@@ -92,8 +104,13 @@ Result<void> LedgerWriter::apply(SubmitJob& message) {
   job.rows_accepted = message.rows_accepted;
   job.items = message.items;
   job.pilot_left = message.pilot;
-  VOUCH_TRY(const JobRecord* created, jobs_.create(std::move(job), now_));
+  VOUCH_TRY(JobRecord * created, jobs_.create(std::move(job), now_));
+  if (message.is_lost) VOUCH_CHECK(jobs_.pause_older(*created, "", now_));
   return answer(message.command, ok_answer("state", name_of(created->state)));
+}
+
+Result<void> LedgerWriter::apply(LostJobsBack& /*message*/) {
+  return forget_lost(database_);
 }
 
 Result<void> LedgerWriter::apply(ChangeJob& message) {
@@ -118,9 +135,8 @@ Result<void> LedgerWriter::apply(ChangeJob& message) {
       break;
     case JobAction::resume:
       if (job->pause_reason == PauseReason::pilot) job->pilot_left.reset();
-      // One that was paused before its time goes back to waiting for it.
-      VOUCH_CHECK(jobs_.set_state(*job, job->has_started ? JobState::running : JobState::scheduled,
-                                  PauseReason::none, message.words, now_));
+      VOUCH_CHECK(
+          jobs_.set_state(*job, resumed_state(*job), PauseReason::none, message.words, now_));
       break;
     case JobAction::pause:
       VOUCH_CHECK(jobs_.set_state(*job, JobState::paused, message.reason, message.words, now_));

@@ -70,7 +70,10 @@ struct SubmitJob {
   std::optional<std::int64_t> pilot;
   bool start_later = false;  // scheduled, until start_at
   ObjectId rerun_of = 0;
+  bool is_lost = false;  // unknown to an older ledger: paused until people have looked
 };
+// All that an older ledger did not know is back in it.
+struct LostJobsBack {};
 
 enum class JobAction : std::uint8_t { start, pause, resume, cancel, note };
 
@@ -187,9 +190,9 @@ inline constexpr int kExportRowsPage = 1000;
 
 using LedgerMessage =
     std::variant<PlanPage, ClaimRange, SendAgain, HoldRow, AttemptsEnded, EndOpenRows, GatherRerun,
-                 SubmitJob, ChangeJob, IssueSingle, SettleByStatement, CloseJob, DownstreamChange,
-                 CoordinationTurned, Note, DraftProposal, AddProposedRows, OpenProposal,
-                 DecideProposal, ProposalPage, TakeForExport, ConfirmExport>;
+                 SubmitJob, LostJobsBack, ChangeJob, IssueSingle, SettleByStatement, CloseJob,
+                 DownstreamChange, CoordinationTurned, Note, DraftProposal, AddProposedRows,
+                 OpenProposal, DecideProposal, ProposalPage, TakeForExport, ConfirmExport>;
 
 // A command's answer, durable with its effect; the control thread passes it on.
 struct CommandAnswer {

@@ -87,6 +87,7 @@ class LedgerWriter {
   [[nodiscard]] Result<void> apply(EndOpenRows& message);
   [[nodiscard]] Result<void> apply(GatherRerun& message);
   [[nodiscard]] Result<void> apply(SubmitJob& message);
+  [[nodiscard]] Result<void> apply(LostJobsBack& message);
   [[nodiscard]] Result<void> apply(ChangeJob& message);
   [[nodiscard]] Result<void> apply(IssueSingle& message);
   [[nodiscard]] Result<void> apply(SettleByStatement& message);

@@ -65,8 +65,12 @@ restore() {
 # Told once, it goes on, and needs not be told again.
 go_on() {
   start_vouchd --accept-older-ledger "${hasty[@]}"
+  waits_for_people shop-1
   stop vouchd
   start_vouchd "${hasty[@]}"
+  waits_for_people shop-1
+  assert_equal "$EXECUTED" "$(executed)"
+  vouchctl -q job resume shop-1
   assert_equal 1 "$(ledger 'SELECT count(*) FROM event WHERE detail LIKE "an older ledger%"')"
 }
 

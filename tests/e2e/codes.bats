@@ -184,6 +184,8 @@ delivered() { [[ "$(wc -l <"$PLACE/journals/codes.csv")" -gt "$1" ]]; }
   cp "$VOUCH_STORE/control/recipient.key" copy/control
   export VOUCH_STORE=$PLACE/copy
   start_vouchd --accept-older-ledger
+  waits_for_people gifts
+  vouchctl -q job resume gifts
   # Nobody knows which code a row had, or whether it has one.
   run -9 vouchctl job wait gifts --timeout 60s
   assert_contains "$(vouchctl issuance explain "$(vouchctl issuance list --job gifts --state held \

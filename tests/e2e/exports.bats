@@ -306,6 +306,8 @@ PYTHON
   rm -f "$VOUCH_STORE/ledger/main/ledger.db-shm"
   [[ -e backup/ledger.db-wal ]] || rm -f "$VOUCH_STORE/ledger/main/ledger.db-wal"
   start_vouchd --accept-older-ledger
+  waits_for_people gifts
+  vouchctl -q job resume gifts
   run -9 vouchctl job wait gifts --timeout 30s
   assert_contains "$output" "in doubt since before this copy of the ledger"
   assert_contains "$output" "vouchctl issuance resolve --job job_"

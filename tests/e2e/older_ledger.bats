@@ -36,7 +36,16 @@ go_on_with_it() {
   assert_contains "$output" "it is an older copy"
   assert_contains "$output" "vouchd --accept-older-ledger"
   local before=$EXECUTED
-  start_vouchd --accept-older-ledger --retry-first 50ms
+  # Accepted by a start that comes to nothing, since its address is taken.
+  run -12 vouchd --accept-older-ledger --admin-listen "${SANDBOX_URL#http://}"
+  start_vouchd --retry-first 50ms
+  waits_for_people shop-1
+  waits_for_people shop-2
+  assert_equal "$before" "$(executed)"
+  run -0 vouchctl doctor
+  assert_contains "$output" "2 wait for people, since the ledger is an older copy"
+  vouchctl -q job resume shop-1
+  vouchctl -q job resume shop-2
   run -0 vouchctl job wait shop-1 --timeout 60s
   run -0 vouchctl job wait shop-2 --timeout 60s
   assert_equal 1 "$(ledger 'SELECT count(*) FROM event WHERE detail LIKE "an older ledger%"')"
@@ -69,4 +78,29 @@ executed() { tail -n +2 -q "$PLACE"/journals/coupons.csv | wc -l; }
   go_on_with_it
   assert_equal 0 "$(ledger 'SELECT count(*) FROM event WHERE kind = 1 AND sends > 0 AND seq >
     (SELECT max(seq) FROM event WHERE detail LIKE "an older ledger%")')"
+}
+
+@test "older ledger: what the end of its campaign had stopped is held, not called" {
+  start_sandbox
+  make_shop 1200
+  start_vouchd
+  submit_shop --rate 200/s
+  wait_until 20 has_issued 100
+  stop vouchd
+  cp -a "$VOUCH_STORE/ledger/main" "$PLACE/backup"
+  start_vouchd
+  vouchctl -q campaign end bench --yes --reason "wrong amount"
+  run vouchctl job wait shop-1 --timeout 60s
+  assert_contains "$output" "expired of 1,200"
+  stop vouchd
+  cp "$PLACE/backup/ledger.db" "$PLACE/backup/ledger.db-wal" "$VOUCH_STORE/ledger/main"
+  local before
+  before=$(executed)
+  start_vouchd --accept-older-ledger
+  waits_for_people shop-1
+  vouchctl -q job resume shop-1
+  run -9 vouchctl job wait shop-1 --timeout 60s
+  assert_equal "$before 1200" "$(executed) $(($(issued) + $(held)))"
+  assert_contains "$(vouchctl issuance explain "$(vouchctl issuance list --job shop-1 \
+    --state held --limit 1 -o name)")" "too late for a first call: the campaign has ended"
 }

@@ -55,6 +55,17 @@ no_doubt_is_called_again() {
     ON before.seq = e.prev_seq WHERE e.from_state = 1 AND before.to_state = 3')"
 }
 
+# waits_for_people JOB: the ledger is an older copy, and nothing of the job is called until it is
+# resumed.
+waits_for_people() {
+  local status=0 words
+  words=$(vouchctl job wait "$1" --timeout 30s 2>&1) || status=$?
+  assert_equal 9 "$status"
+  assert_contains "$words" "the ledger is an older copy"
+  assert_contains "$words" "vouchctl job resume job_"
+  assert_contains "$(vouchctl job show "$1")" "paused"
+}
+
 # Ledger and journals agree, to the last voucher.
 judge() { python3 "$REPOSITORY/tests/campaigns/judge.py" "$VOUCH_STORE/ledger/main/ledger.db" \
   "$PLACE/journals" "$@"; }

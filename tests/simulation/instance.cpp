@@ -124,9 +124,11 @@ Result<void> Instance::accept_older(store::Database& ledger) {
   VOUCH_TRY(const auto since, data::last_event_time(ledger));
   const store::PoolRow& pool = around_.store.pool();
   VOUCH_CHECK(data::pass_over_codes(ledger, pool.id, pool.codes()));
-  VOUCH_TRY(const std::int64_t rows, data::accept_older_ledger(ledger, around_.store.campaign_ids(),
-                                                               since.value_or(now), now));
-  around_.counts.happened["in doubt for an older copy"] += static_cast<int>(rows);
+  VOUCH_TRY(const data::Acceptance accepted,
+            data::accept_older_ledger(ledger, around_.store.campaign_ids(), {}, since.value_or(now),
+                                      now));
+  around_.counts.happened["in doubt for an older copy"] += static_cast<int>(accepted.rows_in_doubt);
+  around_.counts.happened["paused for an older copy"] += static_cast<int>(accepted.jobs_paused);
   seen_.codes_out = pool.codes();
   seen_.is_restored = true;
   return {};
@@ -139,12 +141,27 @@ void Instance::accept_older_ledger() {
   kill();
 }
 
+void Instance::resume_older() {
+  if (!seen_.is_restored || life_ == nullptr) return;
+  const auto jobs = life_->reader.open_jobs();
+  if (!jobs) return;
+  for (const data::JobRecord& job : *jobs) {
+    if (job.pause_reason != PauseReason::store) continue;
+    life_->writer.push(data::ChangeJob{.number = job.number,
+                                       .action = data::JobAction::resume,
+                                       .reason = PauseReason::store,
+                                       .words = "somebody has looked"});
+  }
+  wake(writer);
+}
+
 void Instance::submit_lost_jobs() {
   for (const ModelStore::Command& command : around_.store.commands()) {
     const auto* submit = std::get_if<data::SubmitJob>(&command.what);
     if (submit == nullptr || life_->reader.has_job(submit->id).value_or(true)) continue;
     data::SubmitJob again = *submit;
     again.command = 0;
+    again.is_lost = true;
     life_->writer.push(again);
   }
 }

@@ -68,6 +68,9 @@ class Instance {
   // Whatever may have been done since its last event, its ledger does not know of it: that is
   // accepted, and vouchd starts again.
   void accept_older_ledger();
+  // Jobs that wait for people since the ledger is an older copy go on: as `vouchctl job resume`,
+  // which a copy of the whole machine takes from a control store of its own.
+  void resume_older();
   // vouchd --accept-older-ledger on a copy, against the anchor that the original has written.
   [[nodiscard]] Result<void> accept_older(const data::Anchor& anchor);
   [[nodiscard]] data::Anchor anchor();  // as the control thread writes it

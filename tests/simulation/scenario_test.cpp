@@ -290,6 +290,11 @@ TEST_CASE("scenario: of an older ledger nothing is called, planned before or not
   REQUIRE(run_until_calls(world, 60));
   world.instance().accept_older_ledger();
   const std::int64_t calls = world.coupons.calls();
+  const std::int64_t all_calls = calls_of(world);
+  REQUIRE(run_until_state(world, job, JobState::paused));
+  world.run_for(Millis{5'000});
+  CHECK(calls_of(world) == all_calls);  // it may have been cancelled since
+  world.instance().resume_older();
   const ObjectId later = world.submit({.campaign = kGift, .list = SampleLists::spring});
   world.issue(kTraffic, "r1");
   REQUIRE(run_until_state(world, job, JobState::unsettled));
@@ -552,6 +557,7 @@ void run_with_a_copy(const Copy& copy, std::uint64_t seed) {
   REQUIRE(world.problem() == "");
   REQUIRE(world.instances() == 2);
   CHECK(world.job(gift).open() > 0);
+  world.instance(1).resume_older();
   for (int i = 0; i < 4 && world.problem().empty(); ++i) {
     world.run_for(Millis{static_cast<std::int64_t>(50 + world.random.below(300))});
     Instance& struck = world.instance(world.random.below(2));

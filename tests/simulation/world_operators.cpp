@@ -28,6 +28,7 @@ void World::run_operators() {
 }
 
 void World::nudge_jobs(Instance& instance) {
+  if (calm_) instance.resume_older();
   if (!calm_ && instance.audit().number(kPausedForPool) == 0) return;
   for (const AuditedJob& job : instance.audit().jobs()) {
     if (store_.has_open_command(job.id)) continue;

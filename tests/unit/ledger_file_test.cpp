@@ -155,6 +155,6 @@ TEST_CASE("ledger copy: one out of a backup is refused until it is accepted, and
   CHECK(refused.error().code == Errc::attention);
   CHECK(refused.error().message.find(format_time_utc(now)) != std::string::npos);
   CHECK(refused.error().hint.find("vouchd --accept-older-ledger") != std::string::npos);
-  REQUIRE(data::accept_older_ledger(*ledger, {}, now, now));
+  REQUIRE(data::accept_older_ledger(*ledger, {}, {}, now, now));
   CHECK(data::check_copy(store::copied_at(*ledger).value()));
 }
