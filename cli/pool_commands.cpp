@@ -347,8 +347,7 @@ void add_export(Group& group) {
                  "that wait for an export get their codes by this, and are issued when the file is "
                  "on the disk; stopped at any point, it is run again and writes the same codes.  "
                  "Codes that are out already are in it too.",
-             .examples = {"vouchctl pool export vip --job birthday-november --to codes-out.csv "
-                          "--dry-run",
+             .examples = {"vouchctl pool export vip --to codes-out.csv --dry-run",
                           "vouchctl pool export vip --to codes-out.csv --yes"}},
             [options](Session& session) { return export_codes(session, *options); })
       .required("POOL", options->pool, kNameHelp)

@@ -78,7 +78,7 @@ level_of() { vouchctl doctor -o json | jq -r --arg c "$1" 'map(select(.check == 
 
 @test "stop: on a full disk everything is stopped, and start takes it back" {
   mkdir small
-  mount -t tmpfs -o size=24m none small 2>/dev/null || skip "only root may mount a small disk"
+  mount -t tmpfs -o size=48m none small 2>/dev/null || skip "only root may mount a small disk"
   cp -a "$VOUCH_STORE" small/store
   local result=0
   VOUCH_STORE=$PLACE/small/store stop_on_full_disk || result=$?
