@@ -23,6 +23,7 @@ using namespace vouch;
 // Calls that are out may take their whole timeout; then their outcomes are written.
 constexpr Millis kStopMargin{5'000};
 constexpr Millis kTick{100};
+constexpr int kOwnMappingBytes = 256 << 10;
 constexpr int kUsage = 2;
 constexpr Millis kSignOfLife{1'000};
 
@@ -162,6 +163,8 @@ int main(int argc, char** argv) {
   umask(0027);  // the group may read, others nothing
   // Rows are made on one thread and freed on another: two arenas keep that from growing.
   mallopt(M_ARENA_MAX, 2);
+  // A group's rows in one piece are given back whole, and leave no hole between small things.
+  mallopt(M_MMAP_THRESHOLD, kOwnMappingBytes);
 
   const SystemClock clock;
   SystemRandom random;
