@@ -55,7 +55,7 @@ std::string attempt_words(const store::EventRow& event) {
     text += " (" + std::string{wire::transport_name(*event.transport)} + ")";
   }
   if (event.duration_us) text += " after " + duration_text(*event.duration_us);
-  if (event.shared_by) {
+  if (event.kind == EventKind::attempt && event.shared_by) {
     text += ", in a call with " + count_words(*event.shared_by - 1, "other", "others");
   }
   text += bytes_words(event);

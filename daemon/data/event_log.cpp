@@ -79,8 +79,9 @@ Result<std::int64_t> EventLog::append(const AttemptEnd& end, IssuanceState to) {
   bind_or_null(insert, 18, end.detail);
   bind_or_null(insert, 19, intent.last_event);
   insert.bind(20, number(intent.asks ? IssuanceState::in_doubt : IssuanceState::sending));
-  bind_or_null(insert, 21,
-               end.shared_by > 1 ? std::optional<std::int64_t>{end.shared_by} : std::nullopt);
+  // An attempt alone is the rule; a query's call alone is worth a note.
+  const bool says_shared = end.shared_by > (end.kind == EventKind::asked ? 0 : 1);
+  bind_or_null(insert, 21, says_shared ? std::optional<std::int64_t>{end.shared_by} : std::nullopt);
   VOUCH_CHECK(insert.run());
   return ++last_;
 }

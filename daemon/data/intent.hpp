@@ -63,6 +63,7 @@ struct Intent {
   int last_status = 0;
   Digest128 last_reply{};
   bool was_asked = false;                 // the last event is the end of a query
+  int unanswered_with = 0;                // issuances in its latest call, if nobody answered that
   int asked = 0;                          // queries answered without a result
   std::optional<WallTime> missing_since;  // first settled "not found"
   bool known = false;                     // a query was answered: the downstream knows the call
@@ -96,7 +97,7 @@ struct AttemptEnd {
   int http_status = 0;
   wire::Transport transport = wire::Transport::complete;
   int sends = 0;
-  int shared_by = 1;  // issuances that the call held
+  int shared_by = 1;  // issuances that the call held; of a query the intent's unanswered_with
   std::int64_t duration_us = 0;
   std::string reference;
   std::string detail;

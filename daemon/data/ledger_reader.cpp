@@ -27,7 +27,7 @@ constexpr std::string_view kDue = R"sql(
   SELECT i.campaign, i.recipient_key, i.occurrence, i.item, i.state, i.round, i.range,
          i.campaign_version, i.downstream_version, i.amount_minor, i.call_digest, i.next_at_ms,
          i.doubt_ms, i.attempts, i.strikes, i.last_event, e.at_ms, e.http_status, e.reply_digest,
-         i.intent_ms, i.asked, i.missing_ms, i.known, e.kind, e.outcome, i.ordinal
+         i.intent_ms, i.asked, i.missing_ms, i.known, e.kind, e.outcome, i.ordinal, e.shared_by
     FROM issuance AS i LEFT JOIN event AS e ON e.seq = i.last_event
    WHERE i.job = :job AND i.next_at_ms <= :now_ms AND i.state IN (0, 2, 3)
      AND (iif(i.state = 3, :doubtful, :items) >> i.item) & 1
@@ -38,7 +38,7 @@ constexpr std::string_view kDueSetupFirst = R"sql(
   SELECT i.campaign, i.recipient_key, i.occurrence, i.item, i.state, i.round, i.range,
          i.campaign_version, i.downstream_version, i.amount_minor, i.call_digest, i.next_at_ms,
          i.doubt_ms, i.attempts, i.strikes, i.last_event, e.at_ms, e.http_status, e.reply_digest,
-         i.intent_ms, i.asked, i.missing_ms, i.known, e.kind, e.outcome, i.ordinal
+         i.intent_ms, i.asked, i.missing_ms, i.known, e.kind, e.outcome, i.ordinal, e.shared_by
     FROM issuance AS i LEFT JOIN event AS e ON e.seq = i.last_event
    WHERE i.job = :job AND i.next_at_ms <= :now_ms AND i.state IN (0, 2, 3)
      AND (iif(i.state = 3, :doubtful, :items) >> i.item) & 1
@@ -49,7 +49,7 @@ constexpr std::string_view kDueSetupLast = R"sql(
   SELECT i.campaign, i.recipient_key, i.occurrence, i.item, i.state, i.round, i.range,
          i.campaign_version, i.downstream_version, i.amount_minor, i.call_digest, i.next_at_ms,
          i.doubt_ms, i.attempts, i.strikes, i.last_event, e.at_ms, e.http_status, e.reply_digest,
-         i.intent_ms, i.asked, i.missing_ms, i.known, e.kind, e.outcome, i.ordinal
+         i.intent_ms, i.asked, i.missing_ms, i.known, e.kind, e.outcome, i.ordinal, e.shared_by
     FROM issuance AS i LEFT JOIN event AS e ON e.seq = i.last_event
    WHERE i.job = :job AND i.next_at_ms <= :now_ms AND i.state IN (0, 2, 3)
      AND (iif(i.state = 3, :doubtful, :items) >> i.item) & 1
@@ -116,6 +116,7 @@ DueRow read_due(const store::Statement& row) {
   due.last_kind = static_cast<EventKind>(row.integer(23));
   due.last_outcome = static_cast<Outcome>(row.integer(24));
   due.ordinal = row.integer_or_null(25);
+  if (!row.is_null(26)) due.last_shared_by = static_cast<int>(row.integer(26));
   return due;
 }
 

@@ -48,9 +48,17 @@ struct DueRow {
   std::optional<std::int64_t> ordinal;  // of its code
   EventKind last_kind = EventKind::attempt;
   Outcome last_outcome = Outcome::unknown;  // of an attempt or a query
+  std::optional<int> last_shared_by;        // likewise, as the event has it
 
   [[nodiscard]] bool met_setup() const {
     return last_outcome == Outcome::setup || last_outcome == Outcome::unknown_setup;
+  }
+  // As Intent has it.
+  [[nodiscard]] int unanswered_with() const {
+    if (!last_event) return 0;
+    if (last_kind == EventKind::asked) return last_shared_by.value_or(0);
+    const bool was_called = last_kind == EventKind::attempt && last_outcome == Outcome::unknown;
+    return was_called && last_status == 0 ? last_shared_by.value_or(1) : 0;
   }
 };
 

@@ -16,9 +16,19 @@ bool goes_alone(const data::Intent& intent) {
   return intent.probe || intent.strikes >= kStrikesAlone;
 }
 
+// Issuances in a call that holds this one, at most.  It may be why its call went unanswered: each
+// time a quarter as many go with it, so that good rows are soon rid of it, and the calls stay few
+// where nobody is to blame.
+int company_of(const data::Intent& intent) {
+  constexpr int kFewer = 4;
+  if (goes_alone(intent)) return 1;
+  const int most = intent.definition->issuances_per_call();
+  if (intent.unanswered_with == 0) return most;
+  return std::clamp(intent.unanswered_with / kFewer, 1, most);
+}
+
 bool go_together(const data::Intent& one, const data::Intent& other) {
-  return one.definition == other.definition && is_untried(one) == is_untried(other) &&
-         !goes_alone(one) && !goes_alone(other);
+  return one.definition == other.definition && is_untried(one) == is_untried(other);
 }
 
 }  // namespace
@@ -97,10 +107,12 @@ std::optional<data::Intent> Lane::take_from(Instant now, bool bulk_allowed,
 }
 
 void Lane::take_more(std::vector<data::Intent>& call) {
-  const auto most = static_cast<std::size_t>(call.front().definition->issuances_per_call());
+  int most = company_of(call.front());
   std::deque<data::Intent>& rows =
       call.front().single || call.front().probe ? singles_ : jobs_.at(call.front().job_number).rows;
-  while (call.size() < most && !rows.empty() && go_together(call.front(), rows.front())) {
+  while (std::ssize(call) < most && !rows.empty() && go_together(call.front(), rows.front())) {
+    most = std::min(most, company_of(rows.front()));
+    if (std::ssize(call) >= most) return;
     call.push_back(std::move(rows.front()));
     rows.pop_front();
     --ready_;

@@ -7,7 +7,8 @@
 //
 // Where a downstream takes several issuances in a call, rows that wait go together, and nothing
 // waits for others to come.  What was called before goes apart from what was not, since it may be
-// why its call failed; a probe, and what two unusable answers have come for, goes alone.
+// why its call failed, and with a quarter as many each time that nobody answered; a probe, and what
+// two unusable answers have come for, goes alone.
 //
 // Threads: the engine's alone.
 #pragma once

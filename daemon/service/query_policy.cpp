@@ -109,6 +109,7 @@ void decide_query(const RetrySettings& settings, const Judgement& judged, const 
   end.asked = intent.asked;
   end.missing_since = intent.missing_since;
   end.known = intent.known;
+  end.shared_by = intent.unanswered_with;
   end.step = IssuanceEvent::lose;
   switch (judged.outcome) {
     case Outcome::issued:

@@ -50,6 +50,7 @@ std::optional<Intent> of_row(const JobNow& job, const data::Snapshot& snapshot,
   intent.missing_since = row.missing_since;
   intent.known = row.known;
   intent.was_asked = row.last_kind == EventKind::asked;
+  intent.unanswered_with = row.unanswered_with();
   return intent;
 }
 

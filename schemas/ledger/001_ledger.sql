@@ -169,7 +169,8 @@ CREATE TABLE event (
   reply_digest  BLOB,
   detail        TEXT,                         -- reason code, or words
   prev_seq      INTEGER,                      -- the issuance's event before this one
-  shared_by     INTEGER                       -- issuances that its call held; NULL: this one alone
+  shared_by     INTEGER                       -- issuances that the attempt held; NULL: this alone;
+                                              -- of a query: those of the unanswered call before
 ) STRICT;
 
 -- How each downstream that was ever in trouble fares, for those who look from outside.

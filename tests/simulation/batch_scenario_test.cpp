@@ -67,6 +67,26 @@ void redefine_in_doubt(int before, int after) {
   CHECK(world.job(job).count(kIssued) == 400);
 }
 
+// 16 recipients whose calls nobody answers, among those of large batches.
+void meet_silence(plan::Contract contract) {
+  INFO(plan::name_of(contract));
+  WorldSettings settings;
+  settings.contracts[0] = {.contract = contract, .issuances_per_call = 50};
+  World world{7, settings};
+  world.coupons.silent_share = 0.05;
+  const ObjectId job = world.submit({.campaign = kPair, .list = SampleLists::many});
+  REQUIRE(run_until_calls(world, 1));
+  const Instant begun = world.clock.now();
+  REQUIRE(comes_to(world, [&] { return world.job(job).count(kIssued) >= 384; }));
+  CHECK(world.clock.now() - begun < std::chrono::minutes{1});
+  CHECK(world.job(job).count(kIssued) == 384);
+  world.coupons.silent_share = 0;
+  world.calm();
+  world.finish();
+  CHECK(world.problem() == "");
+  CHECK(world.job(job).count(kIssued) == 400);
+}
+
 }  // namespace
 
 TEST_CASE("scenario: batches whose answers lack results or are lost, with crashes: once each") {
@@ -78,4 +98,10 @@ TEST_CASE("scenario: batches whose answers lack results or are lost, with crashe
 TEST_CASE("scenario: what is in doubt is repeated as it was called, alone or in a batch") {
   redefine_in_doubt(1, 3);
   redefine_in_doubt(3, 1);
+}
+
+TEST_CASE("scenario: a recipient whom nobody answers does not keep back who was called with him") {
+  for (const plan::Contract contract : {plan::Contract::key, plan::Contract::query}) {
+    meet_silence(contract);
+  }
 }

@@ -136,7 +136,7 @@ CallEnding ModelService::call_batch(const std::vector<wire::HttpCall>& parts, In
   ++batches_;
   watch_call(now, caller);
   for (const wire::HttpCall& part : parts) watch(part, key_of(part), true, caller);
-  const Fate fate = fate_of(parts.front(), now);
+  const Fate fate = fate_of(parts, now);
   CallEnding ending{.begun = now, .gives_up = now + parts.front().timeout};
   if (is_of_the_whole(fate)) {
     ending.whole = send(parts.front(), fate, now, caller);

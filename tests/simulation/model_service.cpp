@@ -225,10 +225,15 @@ std::shared_ptr<const Ending> ModelService::call(const wire::HttpCall& call, Ins
   ++calls_;
   watch_call(now, caller);
   watch(call, key_of(call), false, caller);
-  return send(call, fate_of(call, now), now, caller);
+  return send(call, fate_of({call}, now), now, caller);
 }
 
-Fate ModelService::fate_of(const wire::HttpCall& call, Instant now) {
+Fate ModelService::fate_of(const std::vector<wire::HttpCall>& parts, Instant now) {
+  const auto is_silent = [&](const wire::HttpCall& part) {
+    return is_one_of(silent_share, "silent", text_of(parsed(part.body), "recipient_id"));
+  };
+  if (silent_share > 0 && std::ranges::any_of(parts, is_silent)) return Fate::swallowed;
+  const wire::HttpCall& call = parts.front();
   const bool elsewhere = !url.empty() && call.url != url;
   return elsewhere ? Fate::wrong_url : draw_fate(now);
 }

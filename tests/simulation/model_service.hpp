@@ -120,6 +120,7 @@ class ModelService {
   double exhaust_share = 0;    // of the recipients: always 429
   double broken_share = 0;     // of the recipients: always the same 500, never carried out
   double unknown_share = 0;    // of the recipients: always 404
+  double silent_share = 0;     // of the recipients: a call with one never arrives
   std::string url;             // where it is; calls to elsewhere are answered 404; empty: anywhere
   std::int64_t long_wait = 0;  // seconds: a 429 that says so is the next answer, once
   double vague_share = 0;      // of the calls: queries about them are always answered `pending`
@@ -175,7 +176,7 @@ class ModelService {
   };
 
   [[nodiscard]] Fate draw_fate(Instant now);
-  [[nodiscard]] Fate fate_of(const wire::HttpCall& call, Instant now);
+  [[nodiscard]] Fate fate_of(const std::vector<wire::HttpCall>& parts, Instant now);
   [[nodiscard]] std::shared_ptr<const Ending> send(const wire::HttpCall& call, Fate fate,
                                                    Instant now, Caller caller);
   void watch_call(Instant now, Caller caller);

@@ -333,13 +333,14 @@ TEST_CASE("lane: a single is ready at once, whatever its jobs' own rates say") {
 
 namespace {
 
-// A lane whose downstream takes three issuances in a call.
+// A lane whose downstream takes several issuances in a call.
 struct BatchWorld : World {
-  std::shared_ptr<const plan::Downstream> definition = [] {
+  explicit BatchWorld(int issuances_max = 3) {
     plan::Downstream downstream = sample_downstream();
-    downstream.batch.emplace().issuances_max = 3;
-    return std::make_shared<const plan::Downstream>(std::move(downstream));
-  }();
+    downstream.batch.emplace().issuances_max = issuances_max;
+    definition = std::make_shared<const plan::Downstream>(std::move(downstream));
+  }
+  std::shared_ptr<const plan::Downstream> definition;
 
   data::Intent batch_row(std::int64_t job = 1) {
     data::Intent intent = row(job);
@@ -390,6 +391,10 @@ TEST_CASE("lane: what may be why a call failed goes apart, or alone") {
     intent.strikes = 2;
   };
   const auto in_doubt = [](data::Intent& intent) { intent.doubt_since = from_ms(1); };
+  const auto silent = [](data::Intent& intent) {
+    intent.doubt_since = from_ms(1);
+    intent.unanswered_with = 3;
+  };
   const auto other_version = [](data::Intent& intent) {
     auto other = *intent.definition;
     intent.definition = std::make_shared<const plan::Downstream>(std::move(other));
@@ -399,6 +404,7 @@ TEST_CASE("lane: what may be why a call failed goes apart, or alone") {
       {"called before", called, {2, 2}},
       {"in doubt", in_doubt, {2, 2}},
       {"answered twice to no use", twice, {1, 1, 2}},
+      {"not answered", silent, {1, 1, 2}},
       {"of other versions of the definition", other_version, {1, 1, 2}},
   };
   for (const Case& c : cases) {
@@ -412,6 +418,21 @@ TEST_CASE("lane: what may be why a call failed goes apart, or alone") {
     std::vector<std::size_t> calls;
     while (const std::size_t rows = world.take_call()) calls.push_back(rows);
     CHECK(calls == c.calls);
+  }
+}
+
+TEST_CASE("lane: each time that a call goes unanswered, a quarter as many go together") {
+  BatchWorld world{16};
+  int last = 16;
+  for (const int together : {4, 1, 1}) {
+    for (int i = 0; i < 16; ++i) {
+      data::Intent intent = world.batch_row();
+      intent.doubt_since = from_ms(1);
+      intent.unanswered_with = last;
+      world.lane.add(std::move(intent));
+    }
+    while (const std::size_t rows = world.take_call()) CHECK(static_cast<int>(rows) == together);
+    last = together;
   }
 }
 
