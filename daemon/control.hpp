@@ -1,8 +1,8 @@
 // control.hpp: the thread between the control store and the rest.
 //
 // Five times a second it looks whether the store, the stop file or a job's state has changed; if
-// so it hands everyone a new snapshot.  It takes commands in order, passes each to the thread that
-// can carry it out, and writes the answers back.  When the store is busy it keeps what it has and
+// so it hands everyone a new snapshot.  It takes commands in order, has each carried out
+// (command_desk.hpp), and writes the answers back.  When the store is busy it keeps what it has and
 // tries again: issuing never waits for it.
 //
 // Threads: run_once() on the control thread.
@@ -11,17 +11,12 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
-#include <map>
-#include <memory>
-#include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "common/clock.hpp"
 #include "common/store/control_store.hpp"
-#include "common/store/sealed_list.hpp"
+#include "daemon/command_desk.hpp"
 #include "daemon/data/ledger_file.hpp"
 #include "daemon/data/ledger_reader.hpp"
 #include "daemon/data/ledger_writer.hpp"
@@ -33,6 +28,7 @@
 #include "daemon/notifier.hpp"
 #include "daemon/service/engine.hpp"
 #include "daemon/strategy/intake.hpp"
+#include "daemon/submissions.hpp"
 
 namespace vouch::daemon {
 
@@ -64,23 +60,7 @@ class Control {
   [[nodiscard]] Result<void> round(Instant now);
   [[nodiscard]] Result<void> refresh(bool force);
   [[nodiscard]] Result<void> take_commands();
-  void carry_out(const store::CommandRow& command);
-  // An older ledger may not have heard of jobs that were submitted: they are submitted again, and
-  // paused.  Looked at until all are durable, at each start anew.
-  [[nodiscard]] Result<void> bring_lost_jobs_back(Instant now);
-  [[nodiscard]] Result<bool> is_lost(const store::JobRow& row);
-  void bring_back(const store::JobRow& row);
   void tell_older_copy();
-  [[nodiscard]] Result<void> submit(const store::JobRow& row, const data::CommandName& command);
-  [[nodiscard]] Result<void> check_uncertain(const plan::Campaign& campaign, bool accepted) const;
-  [[nodiscard]] Result<void> carry_out_submit(const store::CommandRow& command);
-  [[nodiscard]] Result<void> carry_out_change(const store::CommandRow& command,
-                                              data::JobAction action);
-  [[nodiscard]] Result<void> carry_out_single(const store::CommandRow& command);
-  [[nodiscard]] Result<void> carry_out_test(const store::CommandRow& command);
-  [[nodiscard]] Result<void> carry_out_settle(const store::CommandRow& command);
-  [[nodiscard]] Result<void> carry_out_close(const store::CommandRow& command);
-  void refuse(const store::CommandRow& command, const Error& error);
   [[nodiscard]] Result<void> write_answers();
   [[nodiscard]] Result<void> anchor(Instant now);
   [[nodiscard]] Result<void> notice_changes(const std::vector<data::JobRecord>& jobs);
@@ -97,10 +77,11 @@ class Control {
   std::string instance_;
   std::string anchor_file_;
   std::string ledger_id_;
-  std::string policy_;
   Parts parts_;
 
   Definitions definitions_;
+  Submissions submissions_;
+  CommandDesk desk_;
   std::vector<data::JobRecord> jobs_;  // as the last snapshot has them
   std::int64_t data_version_ = -1;
   std::int64_t serial_ = 0;
@@ -108,9 +89,6 @@ class Control {
   std::int64_t last_job_ = 0;                 // of the ledger: those up to it were seen
   std::vector<data::CommandAnswer> answers_;  // durable in the ledger, not yet in the store
   std::int64_t anchored_event_ = -1;
-  std::optional<WallTime> lost_before_;  // see data::lost_before()
-  std::set<ObjectId> lost_told_;         // the log has named them
-  Instant next_lost_{};
   Instant next_anchor_{};
   Instant next_bearers_{};
   std::atomic<bool> reload_{false};
