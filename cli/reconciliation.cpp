@@ -3,165 +3,15 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/store/packed_row.hpp"
-#include "common/text.hpp"
+#include "cli/sorted_statement.hpp"
 
 namespace vouch::cli {
 namespace {
 
-constexpr std::array<std::string_view, kClasses> kClassNames = {
-    "match",    "agrees", "lost", "ghost",   "double",   "differs", "resolves", "resolves_negative",
-    "in_doubt", "early",  "late", "outside", "elsewhere"};
 constexpr std::int64_t kProgressEvery = 20'000;
-// Of a foreign request id, which may be any text.
-constexpr std::size_t kForeignIdBytesMax = 200;
 
 std::size_t at(Class c) {
   return static_cast<std::size_t>(c);
-}
-
-bool may_have_acted(IssuanceState state) {
-  return state == IssuanceState::sending || state == IssuanceState::in_doubt ||
-         state == IssuanceState::held;
-}
-
-Differences differences_of(const LedgerEntry& row, const StatementEntry& entry,
-                           const Compared& compared) {
-  Differences out{};
-  const auto set = [&](Difference which, bool differs) {
-    out[static_cast<std::size_t>(which)] = differs;
-  };
-  // A downstream that has no amounts says nothing or 0.
-  const std::int64_t here = row.amount_minor.value_or(0);
-  const std::int64_t there = entry.amount_minor.value_or(0);
-  set(Difference::amount, compared.amount && here != there);
-  set(Difference::currency,
-      compared.currency && (here != 0 || there != 0) && row.currency != entry.currency);
-  set(Difference::recipient, compared.recipient && entry.is_of_another_recipient);
-  // What is in doubt has no reference yet.
-  set(Difference::reference,
-      compared.reference && !row.reference.empty() && row.reference != entry.reference);
-  return out;
-}
-
-bool any(const Differences& differs) {
-  return std::ranges::any_of(differs, std::identity{});
-}
-
-// Issued here, not there.
-Class missing(const LedgerEntry& row, const Window& window) {
-  const WallTime from = row.first_sent - window.margin;
-  const WallTime to = row.ended + window.margin;
-  const bool before = window.since && to < *window.since;
-  if (before || from >= window.until) return Class::outside;
-  const bool inside = (!window.since || from >= *window.since) && to < window.until;
-  return inside ? Class::lost : Class::late;
-}
-
-// In doubt here, not there.
-Class unproven(const LedgerEntry& row, const Window& window) {
-  const bool is_out = row.state == IssuanceState::sending;
-  const bool begins = !window.since || row.first_sent - window.margin >= *window.since;
-  const bool ends = row.last_sent + window.settle + window.margin <= window.until;
-  return window.is_complete && !is_out && begins && ends ? Class::absent : Class::open;
-}
-
-// The order of the ledger's primary key, as bytes: campaign, recipient, occurrence, item; the
-// round behind it.  The first 16 are the sort's key, the rest its subkey.
-struct SortPlace {
-  store::SortKey key{};
-  std::string subkey;
-};
-
-constexpr std::size_t kCampaignBytes = 5;
-constexpr std::size_t kOccurrenceBytes = 6;
-
-void append_number(std::string& out, std::uint64_t value, std::size_t bytes) {
-  for (std::size_t i = bytes; i-- > 0;) out.push_back(static_cast<char>(value >> (8 * i)));
-}
-
-SortPlace place_of(const RequestId& id) {
-  std::string bytes;
-  append_number(bytes, id.key.campaign, kCampaignBytes);
-  bytes.append(reinterpret_cast<const char*>(id.key.recipient.data()), id.key.recipient.size());
-  append_number(bytes, id.key.occurrence, kOccurrenceBytes);
-  append_number(bytes, id.key.item, 1);
-  append_number(bytes, id.round, 1);
-  SortPlace place;
-  std::copy_n(bytes.begin(), place.key.size(), place.key.begin());
-  place.subkey = bytes.substr(place.key.size());
-  return place;
-}
-
-// No campaign has the id 0: what is not Vouch's sorts before everything that is.
-SortPlace place_of_foreign(std::string_view request_id) {
-  SortPlace place;
-  const Digest128 digest = sha256_128(request_id);
-  std::copy_n(digest.begin(), place.key.size() - kCampaignBytes,
-              place.key.begin() + kCampaignBytes);
-  place.subkey = request_id.substr(0, kForeignIdBytesMax);
-  return place;
-}
-
-// One sorted line: whose it is, and what it says.
-struct SortedLine {
-  std::optional<RequestId> id;  // nothing: not Vouch's
-  std::string foreign_id;
-  StatementEntry entry;
-};
-
-std::string pack(const StatementEntry& entry) {
-  std::string out;
-  store::append_varint(
-      out, entry.amount_minor ? 1 + static_cast<std::uint64_t>(*entry.amount_minor) : 0);
-  store::append_varint(out, entry.time ? 1 + static_cast<std::uint64_t>(to_ms(*entry.time)) : 0);
-  out.push_back(entry.is_of_another_recipient ? '\1' : '\0');
-  store::append_text(out, entry.currency);
-  store::append_text(out, entry.reference);
-  return out;
-}
-
-SortedLine unpack(const store::SortItem& item) {
-  SortedLine line;
-  std::string bytes{item.key.begin(), item.key.end()};
-  bytes += item.subkey;
-  const auto number = [&](std::size_t from, std::size_t size) {
-    std::uint64_t value = 0;
-    for (const char c : std::string_view{bytes}.substr(from, size)) {
-      value = value << 8 | static_cast<unsigned char>(c);
-    }
-    return value;
-  };
-  RequestId id;
-  id.key.campaign = number(0, kCampaignBytes);
-  if (id.key.campaign != 0) {
-    std::size_t from = kCampaignBytes;
-    std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(from), id.key.recipient.size(),
-                id.key.recipient.begin());
-    from += id.key.recipient.size();
-    id.key.occurrence = number(from, kOccurrenceBytes);
-    from += kOccurrenceBytes;
-    id.key.item = static_cast<std::uint8_t>(number(from, 1));
-    id.round = static_cast<std::uint8_t>(number(from + 1, 1));
-    line.id = id;
-  } else {
-    line.foreign_id = item.subkey;
-  }
-  std::string_view in = item.payload;
-  StatementEntry& entry = line.entry;
-  if (const std::uint64_t amount = store::take_varint(in); amount != 0) {
-    entry.amount_minor = static_cast<std::int64_t>(amount - 1);
-  }
-  if (const std::uint64_t time = store::take_varint(in); time != 0) {
-    entry.time = from_ms(static_cast<std::int64_t>(time - 1));
-  }
-  entry.is_of_another_recipient = !in.empty() && in.front() != '\0';
-  in.remove_prefix(std::min<std::size_t>(1, in.size()));
-  entry.currency = store::take_text(in);
-  entry.reference = store::take_text(in);
-  entry.line = static_cast<std::int64_t>(item.number);
-  entry.round = id.round;
-  return line;
 }
 
 // What both sides must say alike of a match.
@@ -186,7 +36,7 @@ class Run {
         keys_{keys},
         options_{options},
         sink_{sink},
-        sort_{sort_options(options)} {}
+        lines_{options.sort_folder, options.run_bytes} {}
 
   [[nodiscard]] Result<void> read_statement();
   [[nodiscard]] Result<void> merge();
@@ -207,15 +57,17 @@ class Run {
     std::vector<Round> rounds;
   };
 
-  static store::ExternalSort::Options sort_options(const ReconcileOptions& options) {
-    store::ExternalSort::Options out{.folder = options.sort_folder};
-    if (options.run_bytes > 0) out.run_bytes = options.run_bytes;
-    return out;
-  }
+  // What of a group is about one round.
+  struct RoundLines {
+    std::span<const StatementEntry> entries;
+    std::int64_t count = 0;
+    std::int64_t minor = 0;
+  };
+  static RoundLines lines_of(const Group& group, std::uint8_t round);
 
   [[nodiscard]] bool is_of_another(const RequestId& id, std::string_view recipient_id) const;
   void note_time(const std::optional<WallTime>& time);
-  [[nodiscard]] Result<bool> next_line();
+  [[nodiscard]] Result<void> next_line();
   [[nodiscard]] Result<void> judge_foreign();
   [[nodiscard]] Result<void> gather(Group& group);
   [[nodiscard]] Result<void> judge_row(const LedgerEntry& row, const Group* group);
@@ -232,9 +84,8 @@ class Run {
   const RecipientKeys& keys_;
   const ReconcileOptions& options_;
   const ReportSink& sink_;
-  store::ExternalSort sort_;
+  SortedStatement lines_;  // its line(): the next one that is not judged yet
   Balance balance_;
-  SortedLine line_;  // the next one that is not judged yet
   bool has_line_ = false;
 };
 
@@ -273,39 +124,33 @@ Result<void> Run::read_statement() {
     if (id && !line.recipient_id.empty()) {
       entry.is_of_another_recipient = is_of_another(*id, line.recipient_id);
     }
-    const bool is_ours = id && id->key.campaign != 0;
-    const SortPlace place = is_ours ? place_of(*id) : place_of_foreign(line.request_id);
-    const std::string payload = pack(entry);
-    VOUCH_CHECK(sort_.add({.key = place.key,
-                           .subkey = place.subkey,
-                           .number = static_cast<std::uint64_t>(line.line),
-                           .payload = payload}));
+    VOUCH_CHECK(
+        lines_.add(line.request_id, id ? std::optional<RequestId>{*id} : std::nullopt, entry));
   }
   balance_.compared = statement_.columns();
-  return sort_.finish();
+  return lines_.finish();
 }
 
-Result<bool> Run::next_line() {
-  VOUCH_TRY(has_line_, sort_.next());
-  if (has_line_) line_ = unpack(sort_.item());
-  return has_line_;
+Result<void> Run::next_line() {
+  VOUCH_TRY(has_line_, lines_.next());
+  return {};
 }
 
-// Takes all lines of one issuance, of which line_ is the first.
+// Takes all lines of one issuance, of which the present one is the first.
 Result<void> Run::gather(Group& group) {
-  group.key = line_.id->key;
+  group.key = lines_.line().id->key;
   group.entries.clear();
   group.rounds.clear();
-  while (has_line_ && line_.id && line_.id->key == group.key) {
-    const std::uint8_t round = line_.id->round;
-    if (group.rounds.empty() || group.rounds.back().round != round) {
-      group.rounds.push_back({.round = round});
+  while (has_line_ && lines_.line().id && lines_.line().id->key == group.key) {
+    SortedLine& line = lines_.line();
+    if (group.rounds.empty() || group.rounds.back().round != line.id->round) {
+      group.rounds.push_back({.round = line.id->round});
     }
     Group::Round& of = group.rounds.back();
     ++of.lines;
-    of.minor += line_.entry.amount_minor.value_or(0);
-    if (of.lines <= std::int64_t{kEntriesKept}) group.entries.push_back(std::move(line_.entry));
-    VOUCH_CHECK(next_line().map([](bool) {}));
+    of.minor += line.entry.amount_minor.value_or(0);
+    if (of.lines <= std::int64_t{kEntriesKept}) group.entries.push_back(std::move(line.entry));
+    VOUCH_CHECK(next_line());
   }
   return {};
 }
@@ -366,6 +211,16 @@ Result<void> Run::judge_other_rounds(const Group& group, std::optional<std::uint
   return {};
 }
 
+Run::RoundLines Run::lines_of(const Group& group, std::uint8_t round) {
+  auto from = group.entries.begin();
+  for (const auto& [of, count, minor] : group.rounds) {
+    const auto kept = std::min<std::ptrdiff_t>(count, std::ptrdiff_t{kEntriesKept});
+    if (of == round) return {{&*from, static_cast<std::size_t>(kept)}, count, minor};
+    from += kept;
+  }
+  return {};
+}
+
 Result<void> Run::judge_row(const LedgerEntry& row, const Group* group) {
   if (row.place != LedgerEntry::Place::here) {
     if (group == nullptr) return {};
@@ -376,22 +231,8 @@ Result<void> Run::judge_row(const LedgerEntry& row, const Group* group) {
   }
   ++balance_.ledger_rows;
   tell_progress();
-  std::span<const StatementEntry> entries;
-  std::int64_t count = 0;
-  std::int64_t sum = 0;
-  if (group != nullptr) {
-    auto from = group->entries.begin();
-    for (const auto& [round, lines, minor] : group->rounds) {
-      const auto kept = std::min<std::ptrdiff_t>(lines, std::ptrdiff_t{kEntriesKept});
-      if (round == row.round) {
-        entries = {&*from, static_cast<std::size_t>(kept)};
-        count = lines;
-        sum = minor;
-      }
-      from += kept;
-    }
-  }
-  const Judgement judged = classify(row, entries, options_.window, balance_.compared);
+  const RoundLines lines = group != nullptr ? lines_of(*group, row.round) : RoundLines{};
+  const Judgement judged = classify(row, lines.entries, options_.window, balance_.compared);
   ++balance_.rows[at(judged.c)];
   JobTotal& job = balance_.jobs[row.job];
   ++job.by_class[at(judged.c)];
@@ -402,14 +243,14 @@ Result<void> Run::judge_row(const LedgerEntry& row, const Group* group) {
   std::string request_id;
   const bool is_quiet = judged.c == Class::agrees || judged.c == Class::outside;
   if (!is_quiet) request_id = format_request_id(row.key, row.round);
-  if (judged.c == Class::match) match(row, entries.front(), request_id);
+  if (judged.c == Class::match) match(row, lines.entries.front(), request_id);
   VOUCH_CHECK(found({.c = judged.c,
                      .detail = std::string{name_of(row.state)},
                      .request_id = std::move(request_id),
                      .row = &row,
-                     .entries = entries,
-                     .entry_count = count,
-                     .statement_minor = sum,
+                     .entries = lines.entries,
+                     .entry_count = lines.count,
+                     .statement_minor = lines.minor,
                      .differs = judged.differs}));
   if (group == nullptr) return {};
   return judge_other_rounds(*group, row.round, &row, Class::ghost, "other_round");
@@ -431,24 +272,25 @@ Result<void> Run::judge_without_row(const Group& group) {
 
 // A line of which nothing is known but its time and its foreign id.
 Result<void> Run::judge_foreign() {
+  SortedLine& line = lines_.line();
   const Window& window = options_.window;
-  const auto& time = line_.entry.time;
+  const auto& time = line.entry.time;
   const bool outside = time && ((window.since && *time < *window.since) || *time >= window.until);
   const Class c = outside ? Class::outside : options_.is_shared ? Class::elsewhere : Class::ghost;
   if (c == Class::ghost) ++balance_.ghosts_of_no_job;
   VOUCH_CHECK(found({.c = c,
                      .detail = "unknown_id",
-                     .request_id = line_.foreign_id,
+                     .request_id = line.foreign_id,
                      .row = nullptr,
-                     .entries = {&line_.entry, 1},
+                     .entries = {&line.entry, 1},
                      .entry_count = 1,
-                     .statement_minor = line_.entry.amount_minor.value_or(0)}));
-  return next_line().map([](bool) {});
+                     .statement_minor = line.entry.amount_minor.value_or(0)}));
+  return next_line();
 }
 
 Result<void> Run::merge() {
-  VOUCH_CHECK(next_line().map([](bool) {}));
-  while (has_line_ && !line_.id) VOUCH_CHECK(judge_foreign());
+  VOUCH_CHECK(next_line());
+  while (has_line_ && !lines_.line().id) VOUCH_CHECK(judge_foreign());
   Group group;
   bool has_group = false;
   const auto next_group = [&]() -> Result<void> {
@@ -477,29 +319,6 @@ Result<void> Run::merge() {
 }
 
 }  // namespace
-
-std::string_view name_of(Class c) {
-  return kClassNames[at(c)];
-}
-
-bool is_difference(Class c) {
-  return c == Class::lost || c == Class::ghost || c == Class::doubled || c == Class::differs;
-}
-
-Judgement classify(const LedgerEntry& row, std::span<const StatementEntry> entries,
-                   const Window& window, const Compared& compared) {
-  if (entries.size() > 1) return {.c = Class::doubled};
-  const bool issued = row.state == IssuanceState::issued;
-  if (entries.empty()) {
-    if (issued) return {.c = missing(row, window)};
-    return {.c = may_have_acted(row.state) ? unproven(row, window) : Class::agrees};
-  }
-  if (!issued && !may_have_acted(row.state)) return {.c = Class::ghost};
-  const Differences differs = differences_of(row, entries.front(), compared);
-  if (any(differs)) return {.c = Class::differs, .differs = differs};
-  if (issued) return {.c = Class::match};
-  return {.c = row.state == IssuanceState::sending ? Class::early : Class::resolves};
-}
 
 std::int64_t Balance::differences() const {
   return count(Class::lost) + count(Class::ghost) + count(Class::doubled) + count(Class::differs);
