@@ -232,7 +232,7 @@ TEST_CASE("ledger view: an instance without a ledger is said") {
 }
 
 TEST_CASE("ledger view: the queries of people's pages use their indexes") {
-  // As in ledger_view.cpp; EXPLAIN shows that no page scans or sorts a whole campaign.
+  // As in ledger_view_issuances.cpp; EXPLAIN shows that no page scans or sorts a whole campaign.
   struct Row {
     const char* sql;
     std::string_view index;
