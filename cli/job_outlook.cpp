@@ -12,7 +12,7 @@ constexpr double kPaceMin = 0.01;  // slower than that says nothing about an end
 
 }  // namespace
 
-std::int64_t remaining_of(const store::JobProgress& job) {
+std::int64_t remaining_of(const JobStanding& job) {
   // What waits for people says nothing of the pace.
   std::int64_t open = job.not_planned() - job.exports.rows();
   for (int i = 0; i < static_cast<int>(IssuanceState::held); ++i) {

@@ -7,12 +7,13 @@
 #include <vector>
 
 #include "cli/job_forecast.hpp"
+#include "cli/job_standing.hpp"
 #include "cli/job_view.hpp"
 
 namespace vouch::cli {
 
 // Issuances that may still change by themselves.
-[[nodiscard]] std::int64_t remaining_of(const store::JobProgress& job);
+[[nodiscard]] std::int64_t remaining_of(const JobStanding& job);
 
 struct Outlook {
   JobPace pace;

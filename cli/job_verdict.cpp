@@ -25,7 +25,7 @@ std::string command(std::string_view verb, const store::JobProgress& job) {
   return "vouchctl job " + std::string{verb} + " " + format_id(ObjectKind::job, job.id);
 }
 
-std::optional<Obstacle> unsettled(const store::JobProgress& job) {
+std::optional<Obstacle> unsettled(const JobStanding& job) {
   const std::int64_t held = count_of(job, IssuanceState::held);
   const std::int64_t in_doubt = count_of(job, IssuanceState::in_doubt);
   std::vector<std::string> parts;
@@ -94,7 +94,7 @@ std::int64_t Tolerance::beyond(const store::JobProgress& job) const {
   return sum;
 }
 
-std::optional<Obstacle> obstacle_of(const store::JobProgress& job) {
+std::optional<Obstacle> obstacle_of(const JobStanding& job) {
   if (job.state == JobState::unsettled) return unsettled(job);
   if (job.state != JobState::paused) return export_obstacle(job);
   const std::string detail = job.pause_detail.empty() ? "" : ": " + job.pause_detail;
@@ -146,7 +146,7 @@ std::string without_voucher_text(const store::JobProgress& job) {
   return join(parts, ", ");
 }
 
-Verdict judge(const store::JobProgress& job, WaitFor wait_for, const Tolerance& tolerance) {
+Verdict judge(const JobStanding& job, WaitFor wait_for, const Tolerance& tolerance) {
   if (wait_for == WaitFor::paused) {
     if (job.state == JobState::paused) return {Verdict::Kind::good, "", ""};
     if (const auto waits = export_obstacle(job)) {

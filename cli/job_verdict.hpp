@@ -11,9 +11,9 @@
 #include <string_view>
 #include <vector>
 
+#include "cli/job_standing.hpp"
 #include "common/issuance_state.hpp"
 #include "common/result.hpp"
-#include "common/store/ledger_view.hpp"
 
 namespace vouch::cli {
 
@@ -49,15 +49,14 @@ struct Verdict {
   std::string words;  // why; empty for wait_on and good
   std::string hint;
 };
-[[nodiscard]] Verdict judge(const store::JobProgress& job, WaitFor wait_for,
-                            const Tolerance& tolerance);
+[[nodiscard]] Verdict judge(const JobStanding& job, WaitFor wait_for, const Tolerance& tolerance);
 
 // Why a job does not go on and what a person can do about it; nothing for one that goes on.
 struct Obstacle {
   std::string why;
   std::string advice;
 };
-[[nodiscard]] std::optional<Obstacle> obstacle_of(const store::JobProgress& job);
+[[nodiscard]] std::optional<Obstacle> obstacle_of(const JobStanding& job);
 
 // "30 declined, 10 failed": what ended without a voucher.
 [[nodiscard]] std::string without_voucher_text(const store::JobProgress& job);

@@ -120,7 +120,8 @@ Result<void> JobBoard::refresh(JobView& view) {
   view.progress.reset();
   view.is_lost = false;
   if (of != nullptr) {
-    VOUCH_TRY(view.progress, of->job(view.row.id));
+    VOUCH_TRY(auto progress, of->job(view.row.id));
+    if (progress) view.progress = JobStanding{{std::move(*progress)}};
   }
   const bool is_over_now = view.progress && is_over(view.progress->state);
   view.daemon = is_over_now ? DaemonState{} : session_->daemon(view.row.instance);
@@ -133,7 +134,7 @@ Result<void> JobBoard::refresh(JobView& view) {
 
 // Where its list is being planned calls are made meanwhile, and nobody need count.
 Result<void> JobBoard::count_exports(store::LedgerView& of, JobView& view) {
-  store::JobProgress& job = *view.progress;
+  JobStanding& job = *view.progress;
   const bool plans_on = job.not_planned() > 0 && job.pilot_left.value_or(1) > 0;
   const auto key = std::pair{view.row.campaign, view.row.campaign_version};
   if (!definitions_.contains(key)) {
@@ -222,8 +223,8 @@ Record summary_of(const JobView& view) {
     record[3].value = view.blocks.front().words;
   }
   const auto number = [&](auto value) { return view.progress ? Value{value} : Value{}; };
-  const store::JobProgress none;
-  const store::JobProgress& at = view.progress ? *view.progress : none;
+  const JobStanding none;
+  const JobStanding& at = view.progress ? *view.progress : none;
   std::int64_t open = at.not_planned();
   std::int64_t without = 0;
   for (int i = 0; i < kIssuanceStates; ++i) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/job_standing.hpp"
 #include "cli/session.hpp"
 
 namespace vouch::cli {
@@ -31,11 +32,11 @@ struct JobView {
   std::string campaign, client;
   std::string list;  // of the job that a rerun began with
   ObjectId list_id = 0;
-  std::optional<store::JobProgress> progress;  // nothing: vouchd has not taken it
-  std::optional<Error> refusal;                // why vouchd refused it
-  bool is_lost = false;                        // taken once, and unknown to the ledger since
-  DaemonState daemon;                          // of its instance; unknown for a job that is over
-  std::vector<Block> blocks;                   // where blocks_of() has been asked
+  std::optional<JobStanding> progress;  // nothing: vouchd has not taken it
+  std::optional<Error> refusal;         // why vouchd refused it
+  bool is_lost = false;                 // taken once, and unknown to the ledger since
+  DaemonState daemon;                   // of its instance; unknown for a job that is over
+  std::vector<Block> blocks;            // where blocks_of() has been asked
 
   // "submitted" before vouchd has taken it, "refused", else the ledger's word.
   [[nodiscard]] std::string state() const;

@@ -82,8 +82,8 @@ Result<Value> money_of(Session& session, const JobView& view) {
 
 // Fields are always there, without a value before vouchd has taken the job.
 void add_counts(const JobView& view, Record& record) {
-  const store::JobProgress none;
-  const store::JobProgress& job = view.progress ? *view.progress : none;
+  const JobStanding none;
+  const JobStanding& job = view.progress ? *view.progress : none;
   const auto known = [&](auto value) { return view.progress ? Value{value} : Value{}; };
   record.push_back({"rows", "Rows", known(job.rows_accepted)});
   record.push_back({"items", "Items a row", known(job.items)});

@@ -8,18 +8,18 @@
 namespace vouch::cli {
 namespace {
 
-std::int64_t at_stage(const store::JobProgress& job, ExportStage stage) {
+std::int64_t at_stage(const JobStanding& job, ExportStage stage) {
   return job.exports.by_stage[static_cast<std::size_t>(stage)];
 }
 
-std::string job_name(const store::JobProgress& job) {
+std::string job_name(const JobStanding& job) {
   return format_id(ObjectKind::job, job.id);
 }
 
 }  // namespace
 
 Result<void> add_exports(store::LedgerView& ledger, const plan::Campaign& campaign,
-                         store::JobProgress& job) {
+                         JobStanding& job) {
   job.exports = {};
   VOUCH_TRY(const auto counted, ledger.exports(job.id));
   for (const store::ExportRows& part : counted) {
@@ -41,7 +41,7 @@ std::string export_command(const std::string& pool, const std::string& job) {
   return "vouchctl pool export " + pool + (job.empty() ? "" : " --job " + job) + " --to FILE";
 }
 
-std::string export_advice(const store::JobProgress& job) {
+std::string export_advice(const JobStanding& job) {
   std::vector<std::string> parts;
   if (job.exports.rows() > job.exports.unknown) {
     std::vector<std::string> commands;
@@ -59,7 +59,7 @@ std::string export_advice(const store::JobProgress& job) {
   return join(parts, "; ");
 }
 
-std::optional<Obstacle> export_obstacle(const store::JobProgress& job) {
+std::optional<Obstacle> export_obstacle(const JobStanding& job) {
   const bool runs = job.state == JobState::running || job.state == JobState::cancelling;
   const bool is_planned = job.not_planned() == 0 || job.pilot_left.value_or(1) <= 0;
   std::int64_t open = 0;

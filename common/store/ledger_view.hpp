@@ -35,15 +35,6 @@ struct ExportRows {
   std::int64_t rows = 0;
 };
 
-// The same of a whole job: what people must know to export them.
-struct OpenExports {
-  std::array<std::int64_t, kExportStages> by_stage{};
-  std::int64_t unknown = 0;        // of those in doubt: which code they have is not known here
-  std::vector<std::string> pools;  // that the codes come from, by name
-
-  [[nodiscard]] std::int64_t rows() const { return by_stage[0] + by_stage[1] + by_stage[2]; }
-};
-
 // A job's present state and totals.
 struct JobProgress {
   ObjectId id = 0;
@@ -60,7 +51,6 @@ struct JobProgress {
   std::optional<std::int64_t> pilot_left;
   WallTime submitted;
   std::optional<WallTime> started, ended;
-  OpenExports exports;  // where somebody has asked for them (cli/open_exports.hpp)
 
   // I2: accepted rows x items = issuances by state + repeats + moved + not yet planned.
   [[nodiscard]] std::int64_t total() const;

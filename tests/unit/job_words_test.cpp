@@ -16,8 +16,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-store::JobProgress job_in(JobState state, PauseReason reason = PauseReason::none) {
-  store::JobProgress job;
+JobStanding job_in(JobState state, PauseReason reason = PauseReason::none) {
+  JobStanding job;
   job.id = 1;
   job.state = state;
   job.pause_reason = reason;
@@ -29,13 +29,13 @@ store::JobProgress job_in(JobState state, PauseReason reason = PauseReason::none
 }
 
 // The same with `count` of its issuances in another state.
-store::JobProgress with(store::JobProgress job, IssuanceState state, std::int64_t count) {
+JobStanding with(JobStanding job, IssuanceState state, std::int64_t count) {
   job.by_state[static_cast<std::size_t>(state)] += count;
   job.by_state[static_cast<std::size_t>(IssuanceState::issued)] -= count;
   return job;
 }
 
-Verdict::Kind judged(const store::JobProgress& job, WaitFor wait_for = WaitFor::done,
+Verdict::Kind judged(const JobStanding& job, WaitFor wait_for = WaitFor::done,
                      const std::vector<std::string>& tolerate = {}) {
   return judge(job, wait_for, Tolerance::parse(tolerate).value()).kind;
 }
@@ -223,7 +223,7 @@ TEST_CASE("explain: every state has its words, and what keeps an issuance comes 
 
 TEST_CASE("job words: what waits for an export needs a person, once nothing else is left") {
   const auto waiting = [](JobState state, IssuanceState rows, ExportStage stage) {
-    store::JobProgress job = with(job_in(state), rows, 40);
+    JobStanding job = with(job_in(state), rows, 40);
     job.exports.by_stage[static_cast<std::size_t>(stage)] = 40;
     job.exports.pools = {"vip"};
     return job;
@@ -237,7 +237,7 @@ TEST_CASE("job words: what waits for an export needs a person, once nothing else
   CHECK(judged(job, WaitFor::paused) == Verdict::Kind::person);
   // Calls go on, or rows are still to be planned: nobody is needed yet.
   CHECK(judged(with(job, IssuanceState::sending, 1)) == Verdict::Kind::wait_on);
-  store::JobProgress planning = job;
+  JobStanding planning = job;
   planning.rows_planned = 90;
   CHECK(judged(planning) == Verdict::Kind::wait_on);
   planning.pilot_left = 0;
