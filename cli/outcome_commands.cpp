@@ -3,14 +3,12 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdlib>
 
 #include "cli/outcome_words.hpp"
 #include "cli/session.hpp"
 #include "common/environment.hpp"
 #include "common/files.hpp"
-#include "common/json.hpp"
 #include "common/plan/reply_reading.hpp"
 
 namespace vouch::cli {
@@ -126,26 +124,11 @@ plan::ReplyReading reading_of(const plan::Downstream& downstream, const TestOpti
   return reader.read(downstream, reply, call);
 }
 
-// The calls that the answer to a batch is about, as far as it says.
-std::vector<std::string> ids_in(const plan::Downstream& downstream, const std::string& body) {
-  std::vector<std::string> ids;
-  const auto json = parse_json(body);
-  if (!json) return ids;
-  const Json::json_pointer array{downstream.batch->results_pointer};
-  if (!json->contains(array) || !json->at(array).is_array()) return ids;
-  const Json::json_pointer place{downstream.id_pointer};
-  for (const Json& result : json->at(array)) {
-    if (!result.contains(place) || !result.at(place).is_string()) continue;
-    const auto id = result.at(place).get<std::string>();
-    if (std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
-  }
-  return ids;
-}
-
 // One line for each result, or for the call that was named.
 Result<void> list_results(Session& session, const plan::Downstream& downstream,
                           const TestOptions& options, const plan::Reply& reply) {
-  std::vector<std::string> ids = ids_in(downstream, std::string{reply.body});
+  plan::ReplyReader reader;
+  std::vector<std::string> ids = reader.calls_in(downstream, reply);
   if (!options.request_id.empty()) ids = {options.request_id};
   if (ids.empty()) {
     session.out().note("the answer holds no results: so it would be for each of its calls");
@@ -156,7 +139,6 @@ Result<void> list_results(Session& session, const plan::Downstream& downstream,
     calls.push_back(
         {.request_id = id, .amount_minor = options.amount_minor, .currency = options.currency});
   }
-  plan::ReplyReader reader;
   const auto readings = reader.read_batch(downstream, reply, calls);
   const auto record = [&](std::size_t i) {
     Record out = record_of(downstream, options, readings[i]);

@@ -1,5 +1,6 @@
 #include "common/plan/reply_reading.hpp"
 
+#include <algorithm>
 #include <unordered_map>
 #include <utility>
 
@@ -241,9 +242,29 @@ ReplyReading ReplyReader::read_result(const Downstream& downstream, int status,
   return reading;
 }
 
+bool ReplyReader::parse_results(const Downstream& downstream, const Reply& reply,
+                                const std::function<void()>& on_result) {
+  const BatchForm& form = *downstream.batch;
+  want_pointers(downstream, downstream.outcomes);
+  pointers_->want(form.status_pointer);
+  sound_ = is_json(reply.content_type);  // so far: each result is looked at as soon as it is read
+  return sound_ && is_success(reply.status) &&
+         pointers_->parse_each(reply.body, form.results_pointer, on_result);
+}
+
+std::vector<std::string> ReplyReader::calls_in(const Downstream& downstream, const Reply& reply) {
+  std::vector<std::string> ids;
+  const auto take_id = [&] {
+    const std::string* id = value(downstream.id_pointer);
+    if (id == nullptr || !is_text(downstream.id_pointer)) return;
+    if (std::ranges::find(ids, *id) == ids.end()) ids.push_back(*id);
+  };
+  if (!parse_results(downstream, reply, take_id)) ids.clear();
+  return ids;
+}
+
 std::vector<ReplyReading> ReplyReader::read_batch(const Downstream& downstream, const Reply& reply,
                                                   std::span<const CallFacts> calls) {
-  const BatchForm& form = *downstream.batch;
   std::unordered_map<std::string_view, std::size_t> places;
   for (std::size_t i = 0; i < calls.size(); ++i) places.emplace(calls[i].request_id, i);
   std::vector<ReplyReading> readings(calls.size(), without_result(kNoResult));
@@ -256,12 +277,7 @@ std::vector<ReplyReading> ReplyReader::read_batch(const Downstream& downstream, 
     readings[i] = ++results[i] == 1 ? read_result(downstream, reply.status, calls[i])
                                     : without_result("the answer has two results for it");
   };
-  want_pointers(downstream, downstream.outcomes);
-  pointers_->want(form.status_pointer);
-  sound_ = is_json(reply.content_type);  // so far: each result is looked at as soon as it is read
-  const bool has_results = sound_ && is_success(reply.status) &&
-                           pointers_->parse_each(reply.body, form.results_pointer, take_result);
-  if (has_results) return readings;
+  if (parse_results(downstream, reply, take_result)) return readings;
   // Nothing that was read before the text turned out to be unsound counts.
   const ReplyReading whole = of_the_whole(read(downstream, reply, {}));
   return std::vector<ReplyReading>(calls.size(), whole);

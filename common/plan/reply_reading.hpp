@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -88,6 +89,10 @@ class ReplyReader {
                                                      const Reply& reply,
                                                      std::span<const CallFacts> calls);
 
+  // The request ids that the results of such an answer name, each once; none where it has no
+  // results that read_batch() would look at.
+  [[nodiscard]] std::vector<std::string> calls_in(const Downstream& downstream, const Reply& reply);
+
   // What stands at one of the definition's pointers, as JSON text without quotes, in the answer
   // that was read last.  Null when nothing does, or when that was no sound JSON.
   [[nodiscard]] const std::string* value(std::string_view pointer) const;
@@ -96,6 +101,10 @@ class ReplyReader {
 
  private:
   void want_pointers(const Downstream& downstream, const std::vector<OutcomeRule>& table);
+  // Calls `on_result` for each result of an answer to several calls, which is the one read last
+  // then; false when there are none, and then nothing of what came by counts.
+  [[nodiscard]] bool parse_results(const Downstream& downstream, const Reply& reply,
+                                   const std::function<void()>& on_result);
   // What was read last, under this status.
   [[nodiscard]] ReplyReading judge(const Downstream& downstream, int status, const CallFacts& call);
   [[nodiscard]] ReplyReading read_result(const Downstream& downstream, int status,

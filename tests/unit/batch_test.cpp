@@ -219,6 +219,22 @@ TEST_CASE("batch: amount and currency are compared for each") {
   CHECK(outcomes_of(readings) == Outcomes{kIssued, kUnknown, kUnknown});
 }
 
+TEST_CASE("batch: the calls of an answer are those whose results would be read") {
+  const Downstream downstream = with(R"(,"batch":{"issuances_max":3})");
+  const auto calls_in = [&](int status, const std::string& body) {
+    return ReplyReader{}.calls_in(
+        downstream, {.status = status, .content_type = "application/json", .body = body});
+  };
+  const std::string two = result("b") + "," + result("a");
+  using Ids = std::vector<std::string>;
+  CHECK(calls_in(200, results(two)) == Ids{"b", "a"});
+  CHECK(calls_in(200, results(two + "," + result("b") + R"(,{"http_status":200},7)")) ==
+        Ids{"b", "a"});
+  CHECK(calls_in(500, results(two)).empty());
+  CHECK(calls_in(200, results(two) + "x").empty());
+  CHECK(calls_in(200, R"({"results":{"a":1}})").empty());
+}
+
 TEST_CASE("batch: the answer to the whole turns all away, and issues or declines nothing") {
   struct Case {
     const char* name;
