@@ -14,6 +14,7 @@
 #include "cli/stop_file.hpp"
 #include "common/files.hpp"
 #include "common/json.hpp"
+#include "common/policy.hpp"
 #include "common/text.hpp"
 
 namespace vouch::cli {
@@ -315,7 +316,7 @@ void check_policy(Session& session, Findings& out) {
   const std::size_t count = operators->size();
   const std::string words =
       *policy + ", " + std::to_string(count) + (count == 1 ? " operator" : " operators");
-  if (*policy == "solo") {
+  if (*policy == kSolo) {
     add(out, "policy", Level::warn, words + ": one alone decides about rows in doubt or held",
         "this store keeps its policy; where two must agree, make a new one before the first job: "
         "vouchctl --store FOLDER init --policy four-eyes");

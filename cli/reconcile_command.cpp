@@ -10,6 +10,7 @@
 #include "cli/store_ledger_rows.hpp"
 #include "common/environment.hpp"
 #include "common/plan/zoned_time.hpp"
+#include "common/policy.hpp"
 #include "common/store/reconciliation_log.hpp"
 #include "common/text.hpp"
 
@@ -18,7 +19,6 @@ namespace {
 
 constexpr Millis kMargin{5 * 60 * 1000};
 constexpr const char* kTemporaryFolder = "/var/tmp";
-constexpr std::string_view kFourEyes = "four-eyes";
 
 struct ReconcileLine {
   std::string downstream, campaign, job, cut_off, since, until, report, csv;

@@ -3,6 +3,7 @@
 
 #include "cli/issuance_view.hpp"
 #include "cli/resolve_rows.hpp"
+#include "common/policy.hpp"
 #include "common/text.hpp"
 
 namespace vouch::cli {
@@ -326,7 +327,7 @@ Result<int> propose(Session& session, const ResolveLine& line) {
                    {"scope", wish.scope}};
   VOUCH_TRY(const std::string id, wish.rows.send(vouchd, draft));
   VOUCH_TRY(const Json made, vouchd.get("/proposals/" + id));
-  if (text_in(made, "policy") != "four-eyes") {
+  if (text_in(made, "policy") != kFourEyes) {
     return confirm_it(session, vouchd, made.at("proposal"));
   }
   VOUCH_TRY(const Record record, record_of(session, made.at("proposal")));

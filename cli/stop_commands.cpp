@@ -5,6 +5,7 @@
 #include "cli/session.hpp"
 #include "cli/stop_file.hpp"
 #include "common/json.hpp"
+#include "common/policy.hpp"
 #include "common/text.hpp"
 
 namespace vouch::cli {
@@ -162,7 +163,7 @@ Result<int> start(Session& session, const StopOptions& options) {
     return report(session, entry, "was not stopped");
   }
   entry.reason = found->reason;
-  if (policy != "solo") {
+  if (policy != kSolo) {
     VOUCH_TRY(const bool may, is_asked_by_another(session, actor, scope, *found));
     if (!may) {
       VOUCH_CHECK(report(session, *found, "stays stopped until a second operator agrees"));

@@ -4,6 +4,7 @@
 #include "cli/commands.hpp"
 #include "cli/session.hpp"
 #include "common/files.hpp"
+#include "common/policy.hpp"
 #include "common/text.hpp"
 
 namespace vouch::cli {
@@ -24,7 +25,7 @@ Result<std::string> policy_for(Session& session, bool existed, const std::string
       return known;
     }
   }
-  return wanted.empty() ? std::string{"solo"} : wanted;
+  return wanted.empty() ? std::string{kSolo} : wanted;
 }
 
 Result<int> init(Session& session, const InitOptions& options) {
@@ -106,7 +107,7 @@ void add_store_commands(CommandLine& line) {
             .examples = {"vouchctl --store ./vouch-store init",
                          "vouchctl --store ./vouch-store init --policy solo -o json"}},
            [options](Session& session) { return init(session, *options); })
-      .one_of("--policy", options->policy, {"solo", "four-eyes"},
+      .one_of("--policy", options->policy, {std::string{kSolo}, std::string{kFourEyes}},
               "solo: one operator decides alone (the default); four-eyes: `issuance resolve` and "
               "`reconcile --resolve` need a second one; for good")
       .changes();

@@ -6,7 +6,7 @@
 #include "common/json.hpp"
 #include "common/log.hpp"
 #include "common/plan/planner.hpp"
-#include "daemon/data/ledger_file.hpp"
+#include "common/policy.hpp"
 
 namespace vouch::daemon {
 namespace {
@@ -168,7 +168,7 @@ Result<void> CommandDesk::test(const store::CommandRow& command) {
 // "amount_minor","reference","last_event"}]}.  Nobody knows whether the statement is the
 // downstream's: where two must agree it comes over the control socket, as a proposal.
 Result<void> CommandDesk::settle(const store::CommandRow& command) {
-  if (policy_ == data::kFourEyes) {
+  if (policy_ == kFourEyes) {
     return fail(Errc::not_permitted,
                 "under the policy four-eyes a statement settles nothing until a second operator "
                 "confirms it",

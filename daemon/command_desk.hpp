@@ -35,7 +35,7 @@ class CommandDesk {
     const Clock& clock;
   };
 
-  // `policy`: the one in force, "solo" or "four-eyes".
+  // `policy`: the one in force (common/policy.hpp).
   CommandDesk(Parts parts, std::string policy) : parts_{parts}, policy_{std::move(policy)} {}
 
   void carry_out(const store::CommandRow& command);

@@ -43,7 +43,7 @@ class Control {
     const Clock& clock;
   };
 
-  // `policy`: the one in force, "solo" or "four-eyes".
+  // `policy`: the one in force (common/policy.hpp).
   Control(store::ControlStore control, data::LedgerReader reader, store::StorePaths paths,
           std::string instance, std::string anchor_file, std::string ledger_id, std::string policy,
           Parts parts);

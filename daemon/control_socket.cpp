@@ -12,6 +12,7 @@
 #include "common/json.hpp"
 #include "common/log.hpp"
 #include "common/plan/campaign.hpp"
+#include "common/policy.hpp"
 #include "common/set_digest.hpp"
 #include "common/text.hpp"
 #include "daemon/data/ledger_file.hpp"
@@ -355,7 +356,7 @@ Result<std::string> ControlSocket::confirm(const Proposal& proposal, const data:
     return fail(Errc::conflict, "this is not the digest of what was proposed",
                 "look at the proposal again before you confirm it");
   }
-  const bool four_eyes = policy_ == data::kFourEyes;
+  const bool four_eyes = policy_ == kFourEyes;
   const bool own = proposal.by.uid == by.uid || proposal.by.operator_name == by.operator_name;
   if (four_eyes && own) {
     return fail(Errc::not_permitted,

@@ -50,7 +50,7 @@ class ControlSocket {
     const Clock& clock;
     Random& random;
   };
-  // `policy`: the one in force, "solo" or "four-eyes".
+  // `policy`: the one in force (common/policy.hpp).
   ControlSocket(store::ControlStore control, data::LedgerReader reader, std::string policy,
                 Parts parts);
 

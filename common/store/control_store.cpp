@@ -1,5 +1,6 @@
 // Making and opening a control store; the aggregates stand in control_<name>.cpp.
 #include "common/store/control_store.hpp"
+#include "common/policy.hpp"
 
 #include <sys/stat.h>
 
@@ -102,7 +103,7 @@ Result<void> ControlStore::check_policy(std::string_view of_store, std::string_v
 
 Result<ControlStore> ControlStore::init(const StorePaths& paths, std::string_view policy,
                                         std::string_view account, Random& random, WallTime now) {
-  if (!policy.empty() && policy != "solo" && policy != "four-eyes") {
+  if (!policy.empty() && policy != kSolo && policy != kFourEyes) {
     return fail(Errc::invalid, "there is no policy \"" + std::string{policy} + "\"",
                 "take solo or four-eyes");
   }
@@ -120,7 +121,7 @@ Result<ControlStore> ControlStore::init(const StorePaths& paths, std::string_vie
     if (::chmod(paths.control_db().c_str(), 0660) != 0) {
       return system_error(paths.control_db(), errno);
     }
-    VOUCH_CHECK(fill(database, policy.empty() ? "solo" : policy, account, random, now));
+    VOUCH_CHECK(fill(database, policy.empty() ? kSolo : policy, account, random, now));
   }
   return ControlStore{std::move(database), paths};
 }

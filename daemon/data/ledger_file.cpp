@@ -13,6 +13,7 @@
 #include "common/failpoint.hpp"
 #include "common/files.hpp"
 #include "common/json.hpp"
+#include "common/policy.hpp"
 #include "common/text.hpp"
 
 namespace vouch::data {

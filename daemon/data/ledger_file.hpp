@@ -60,8 +60,6 @@ class InstanceLock {
 // The first epoch of this run: above every one of the runs before, since starts are counted.
 [[nodiscard]] Result<std::int64_t> first_epoch(store::Database& ledger);
 
-// How many people must agree to what needs authority.
-inline constexpr std::string_view kFourEyes = "four-eyes";
 // Takes the control store's policy over, and returns the one in force.  A ledger that has once been
 // told four-eyes keeps to it: whoever can write the control store could otherwise undo it.
 [[nodiscard]] Result<std::string> keep_policy(store::Database& ledger, std::string_view policy);
