@@ -20,6 +20,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -97,7 +98,6 @@ class Intake {
     std::string cursor;       // RowKey bytes; empty: at the range's start
     std::map<std::int32_t, bool> done;
     std::map<std::int32_t, std::string> begun;  // cursors of other ranges that are not done
-    std::int64_t planned = 0;                   // rows since this run began, for a pilot
     std::optional<std::int64_t> pilot_left;
     std::int64_t replans = 0;        // of the job, when the cursors were read
     std::uint64_t due_ticket = 0;    // of the last message that changed due rows
@@ -131,6 +131,10 @@ class Intake {
   // Why a row must be held instead; empty when it may be sent.
   [[nodiscard]] std::string may_not_repeat(const data::JobNow& job, const data::Intent& intent,
                                            const data::DueRow& row) const;
+  [[nodiscard]] static Result<std::span<const store::SealedRow>> next_rows(Plan& plan, int rows);
+  [[nodiscard]] data::PlanPage page_of(const data::JobNow& job, Plan& plan,
+                                       std::span<const store::SealedRow> rows,
+                                       IssuanceState state) const;
   [[nodiscard]] Result<bool> plan_page(const data::JobNow& job, Plan& plan, IssuanceState state,
                                        bool probe = false);
   [[nodiscard]] Result<std::optional<data::Intent>> again(const data::JobNow& job, Plan& plan,
