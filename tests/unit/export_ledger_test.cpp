@@ -3,6 +3,7 @@
 // writer, with rows that wait for an export, through two exports at once, stops and power cuts.
 #include <doctest/doctest.h>
 
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -176,9 +177,13 @@ TEST_CASE("export ledger: an export that was stopped half-way leaves the same co
 }
 
 TEST_CASE("export ledger: two exports at once take different rows, and confirm what they have") {
-  World world;
-  world.plan({1, 2, 3, 4});
-  // Both ask at the same moment, and are written in one group.
+  constexpr int kRows = data::kExportRowsPage + 500;
+  World world{kRows};
+  std::vector<int> recipients(kRows);
+  std::iota(recipients.begin(), recipients.end(), 1);
+  world.plan(recipients);
+  // Both ask at the same moment, and are written in one group: the first fills its page, the
+  // second has what is left.
   std::vector<std::shared_ptr<data::ExportStep>> steps;
   for (int i = 0; i < 2; ++i) {
     data::TakeForExport message = world.take_message();
@@ -186,14 +191,15 @@ TEST_CASE("export ledger: two exports at once take different rows, and confirm w
     world.writer().push(std::move(message));
   }
   world.run();
-  CHECK(steps[0]->rows + steps[1]->rows == 4);
-  CHECK(world.count(kCodes) == 4);
-  // The first one's file was written before the others had codes.
-  CHECK(world.confirm({{0, 2}}, "exp_1") == 2);
-  CHECK(world.count(kIssued) == 2);
-  CHECK(world.confirm({{0, 4}}, "exp_2") == 4);
-  CHECK(world.count(kIssued) == 4);
-  CHECK(world.count(kExported) == 4);
+  CHECK(steps[0]->rows == data::kExportRowsPage);
+  CHECK(steps[1]->rows == 500);
+  CHECK(world.count(kCodes) == kRows);
+  // Each file has all codes that were out when it was written; each issues what none has issued.
+  CHECK(world.confirm({{0, data::kExportRowsPage}}, "exp_1") == data::kExportRowsPage);
+  CHECK(world.count(kIssued) == data::kExportRowsPage);
+  CHECK(world.confirm({{500, data::kExportRowsPage}}, "exp_2") == data::kExportRowsPage);
+  CHECK(world.count(kIssued) == kRows);
+  CHECK(world.count(kExported) == kRows);
   world.check();
 }
 
