@@ -200,18 +200,27 @@ void check_one_downstream(const store::DownstreamRow& row, const std::vector<Las
   add(out, check, Level::ok, answered);
 }
 
-// By vouchd's word, which is newer than any test.
+// Whether a stop keeps calls from it; one of a client or a campaign leaves others.
+bool is_stopped(const Result<std::vector<StopEntry>>& stops, const std::string& downstream) {
+  if (!stops) return true;  // as vouchd takes it
+  return std::ranges::any_of(*stops, [&](const StopEntry& stop) {
+    return stop.scope == "all" || (stop.scope == "downstream" && stop.name == downstream);
+  });
+}
+
+// By vouchd's word, which is newer than any test.  Nobody tries one that `is_halted`.
 void check_condition(const store::DownstreamRow& row, const Conditions& conditions, WallTime now,
-                     Findings& out) {
+                     bool is_halted, Findings& out) {
   const auto known = conditions.find(row.id);
   if (known == conditions.end()) return;
   const std::string& name = row.definition.name;
-  const std::string words = words_of(known->second, name, now, row.paused);
+  const std::string words = words_of(known->second, name, now, is_halted);
   if (words.empty()) return;
   const bool asked = known->second.condition == DownstreamCondition::holds;
   add(out, "downstream " + name, asked ? Level::warn : Level::fail, words,
-      asked ? "nothing; lower its limit if this goes on: vouchctl downstream limit " + name
-            : "look at the service; vouchd goes on by itself when it answers");
+      asked       ? "nothing; lower its limit if this goes on: vouchctl downstream limit " + name
+      : is_halted ? "look at the service; no call tries it while it is stopped or paused"
+                  : "look at the service; vouchd goes on by itself when it answers");
 }
 
 // `what` is "token".
@@ -393,7 +402,8 @@ void check_downstreams(Session& session, Findings& out) {
   }
   const auto conditions = ConditionSource::open(session);
   for (const store::DownstreamRow& row : *rows) {
-    if (conditions) check_condition(row, conditions->known, session.now(), out);
+    const bool is_halted = row.paused || is_stopped(stops, row.definition.name);
+    if (conditions) check_condition(row, conditions->known, session.now(), is_halted, out);
     check_one_downstream(row, *tests, session.now(), out);
     check_secrets(row, out);
   }

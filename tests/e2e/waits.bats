@@ -87,6 +87,12 @@ begin_hurried_job() {
 condition_is() {
   [[ $(vouchctl downstream show coupons -o json | jq -r .condition) == "$1" ]]
 }
+doctor_says_that_nothing_tries() {
+  run -1 vouchctl doctor --trouble
+  assert_contains "$output" "downstream coupons does not answer since"
+  assert_contains "$output" "no call tries it"
+  [[ "$output" != *"single ones try"* && "$output" != *"goes on by itself"* ]]
+}
 is_in_log() { words_in_log | grep -q "$1"; }
 words_in_log() { vouchctl log --kind downstream -o ndjson | jq -r .detail; }
 
@@ -107,6 +113,7 @@ words_in_log() { vouchctl log --kind downstream -o ndjson | jq -r .detail; }
   [[ "$(json .condition_since)" == 20*Z ]]
   run -1 vouchctl doctor --trouble
   assert_contains "$output" "downstream coupons does not answer since"
+  assert_contains "$output" "single ones try"
   local row
   row=$(vouchctl issuance list --job shop-1 --state waiting --limit 1 -o name)
   assert_contains "$(vouchctl issuance explain "$row")" "it waits: downstream coupons does not"
@@ -120,7 +127,14 @@ words_in_log() { vouchctl log --kind downstream -o ndjson | jq -r .detail; }
   assert_contains "$(json .reason)" "coupons is stopped: they asked"
   assert_contains "$(json '.blocked_by[1]')" "downstream coupons does not answer"
   [[ "$(json '.blocked_by[]')" != *"ones try"* ]]
+  doctor_says_that_nothing_tries
   vouchctl -q start --downstream coupons --yes
+  vouchctl -q stop --reason "they asked"
+  doctor_says_that_nothing_tries
+  vouchctl -q start --yes
+  vouchctl -q stop --client shop --reason "that one alone"
+  assert_contains "$(vouchctl doctor --trouble)" "single ones try"
+  vouchctl -q start --client shop --yes
   vouchctl -q downstream pause coupons --reason "their maintenance"
   run -0 vouchctl job show shop-1 -o json
   assert_contains "$(json .reason)" "coupons is paused: their maintenance"
