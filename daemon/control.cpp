@@ -207,7 +207,7 @@ Result<void> Control::notice_troubles(Instant now) {
     notices_.held(job, totals, now);
     const data::JobNow* known = snapshot->job(job.number);
     if (known == nullptr) continue;
-    if (known->exports != 0) VOUCH_CHECK(notice_exports(job, totals));
+    if (!known->exports.is_empty()) VOUCH_CHECK(notice_exports(job, totals));
     if (std::string why = failure_watch_.look(job, *known, totals); !why.empty()) {
       parts_.writer.push(data::ChangeJob{.number = job.number,
                                          .action = data::JobAction::pause,

@@ -231,7 +231,7 @@ void Definitions::fill_campaign(data::JobNow& now, ObjectId id, int version) con
   for (const plan::Item& item : now.campaign->items) {
     const data::DownstreamNow* to = downstream(item.downstream);
     now.item_downstreams.push_back(to == nullptr ? 0 : to->id);
-    if (item.by_export()) now.exports |= std::uint32_t{1} << item.number;
+    if (item.by_export()) now.exports.add(item.number);
     const auto from = pools_.find(item.pool);
     now.item_pools.push_back(from == pools_.end() ? nullptr : from->second);
   }

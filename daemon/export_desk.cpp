@@ -79,13 +79,13 @@ Result<std::string> ExportDesk::take(store::ControlStore& control, const data::A
   // As it is now: codes may have been added a moment ago.
   VOUCH_TRY(auto pool, control.pool(pool_id));
   data::TakeForExport message{.job_number = job.number,
-                              .items = 0,
+                              .items = {},
                               .pool = std::make_shared<const store::PoolRow>(std::move(pool)),
                               .words = "the export " + id + " by " + by.operator_name,
                               .done = std::make_shared<data::ExportStep>()};
   for (const plan::Item& item : job.campaign->items) {
     const bool is_here = item.by_export() && item.pool == message.pool->name;
-    if (is_here) message.items |= std::uint32_t{1} << item.number;
+    if (is_here) message.items.add(item.number);
   }
   const auto done = message.done;
   VOUCH_CHECK(write_(std::move(message)));

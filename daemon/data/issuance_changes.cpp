@@ -187,7 +187,7 @@ Result<int> IssuanceLedger::rerun(const Rerun& between, IssuanceState state, int
     bind_key(update, 5, row.campaign, row.key);
     update.bind(9, static_cast<std::int64_t>(to));
     bind_time(update, 10, doubt_since);
-    const bool by_export = ((exports >> row.key.item) & 1) != 0;
+    const bool by_export = exports.contains(row.key.item);
     bind_or_null(update, 11, by_export ? export_mark_of(to, row.key.item) : to_ms(now));
     update.bind(12, std::int64_t{by_export ? 1 : 0});
     VOUCH_CHECK(update.run());

@@ -45,9 +45,8 @@ constexpr std::string_view kOwners = R"sql(
    ORDER BY code.ordinal
 )sql";
 
-// Every item has a mark of its own at each stage, and a bit of its own in ExportPage::items.
+// Every item has a mark of its own at each stage.
 static_assert(static_cast<std::int64_t>(plan::kItemsMax) <= kExportStageMs);
-static_assert(plan::kItemsMax <= 32);
 
 struct CodeOwner {
   IssuanceRow row;
@@ -73,7 +72,8 @@ Result<IssuanceLedger::TakenForExport> IssuanceLedger::take_for_export(const Exp
                                                                        WallTime now) {
   TakenForExport taken;
   for (int item = 0; item < static_cast<int>(plan::kItemsMax); ++item) {
-    if (((page.items >> item) & 1) == 0 || taken.rows == page.rows_max) continue;
+    if (!page.items.contains(static_cast<std::size_t>(item)) || taken.rows == page.rows_max)
+      continue;
     store::Statement& select = database_.prepared(kWaits);
     select.bind(1, page.job_number).bind(2, export_mark(ExportStage::waits, item));
     select.bind(3, std::int64_t{page.rows_max - taken.rows});

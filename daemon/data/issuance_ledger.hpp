@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "common/issuance_state.hpp"
+#include "common/plan/item_set.hpp"
 #include "common/result.hpp"
 #include "common/store/database.hpp"
 #include "daemon/data/code_shelf.hpp"
@@ -144,21 +145,21 @@ class IssuanceLedger {
 
   // Moves final issuances of `from_job` in `state` to the job `to_job` as planned, at most
   // `rows_max`; a declined one starts its next round.  Returns how many.
-  // With `doubt_since` as in_doubt.  Those of `exports`, one bit an item, wait for an export.
+  // With `doubt_since` as in_doubt.  Those of `exports` wait for an export.
   struct Rerun {
     std::int64_t to_job = 0;
     std::int64_t from_job = 0;
-    std::uint32_t exports = 0;
+    plan::ItemSet exports{};
     std::optional<WallTime> doubt_since{};
   };
   [[nodiscard]] Result<int> rerun(const Rerun& between, IssuanceState state, int rows_max,
                                   WallTime now);
 
   // planned or waiting -> sending, at most `rows_max` of the job's rows that wait for an export,
-  // of these items (one bit each): each with its own code of the pool, from then on for ever.
+  // of these items: each with its own code of the pool, from then on for ever.
   struct ExportPage {
     std::int64_t job_number = 0;
-    std::uint32_t items = 0;
+    plan::ItemSet items;
     const store::PoolRow& pool;
     int rows_max = 0;
   };

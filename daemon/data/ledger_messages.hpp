@@ -13,6 +13,7 @@
 #include "common/downstream_state.hpp"
 #include "common/identity.hpp"
 #include "common/issuance_state.hpp"
+#include "common/plan/item_set.hpp"
 #include "daemon/data/intent.hpp"
 #include "daemon/data/issuance_ledger.hpp"
 #include "daemon/data/proposal_book.hpp"
@@ -55,7 +56,7 @@ struct GatherRerun {
   std::int64_t job_number = 0;
   ObjectId from_job = 0;
   std::vector<IssuanceState> states;
-  std::uint32_t exports = 0;  // items that are delivered by export; one bit each
+  plan::ItemSet exports{};  // items that are delivered by export
 };
 
 // From the control thread: a job enters the ledger.
@@ -170,7 +171,7 @@ struct ExportStep {
 };
 struct TakeForExport {
   std::int64_t job_number = 0;
-  std::uint32_t items = 0;  // one bit each
+  plan::ItemSet items;  // whose codes are taken
   std::shared_ptr<const store::PoolRow> pool;
   std::string words;  // of the history: who exports, and which export it is
   std::shared_ptr<ExportStep> done;

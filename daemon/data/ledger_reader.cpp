@@ -224,8 +224,8 @@ Result<std::vector<DueRow>> LedgerReader::due(std::int64_t job, WallTime now,
   return all(database_.prepared(due_sql(wanted.setup))
                  .bind(":job", job)
                  .bind(":now_ms", now)
-                 .bind(":items", std::int64_t{wanted.items})
-                 .bind(":doubtful", std::int64_t{wanted.doubtful})
+                 .bind(":items", wanted.items.bits())
+                 .bind(":doubtful", wanted.doubtful.bits())
                  .bind(":rows_max", std::int64_t{wanted.rows_max}),
              read_due);
 }

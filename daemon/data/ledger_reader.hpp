@@ -16,6 +16,7 @@
 #include "common/clock.hpp"
 #include "common/identity.hpp"
 #include "common/issuance_state.hpp"
+#include "common/plan/item_set.hpp"
 #include "common/result.hpp"
 #include "common/store/database.hpp"
 #include "daemon/data/job_book.hpp"
@@ -68,8 +69,8 @@ enum class SetupOrder : std::uint8_t { none, first, last };
 // Which of the rows that are due.
 struct DueWanted {
   SetupOrder setup = SetupOrder::none;
-  std::uint32_t items = ~std::uint32_t{0};     // whose rows are planned or waiting; one bit each
-  std::uint32_t doubtful = ~std::uint32_t{0};  // whose rows are in doubt
+  plan::ItemSet items = plan::ItemSet::all();     // whose rows are planned or waiting
+  plan::ItemSet doubtful = plan::ItemSet::all();  // whose rows are in doubt
   int rows_max = 0;
 };
 

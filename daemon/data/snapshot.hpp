@@ -7,7 +7,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -21,6 +20,7 @@
 #include "common/issuance_state.hpp"
 #include "common/plan/campaign.hpp"
 #include "common/plan/downstream.hpp"
+#include "common/plan/item_set.hpp"
 #include "common/store/pool_row.hpp"
 
 namespace vouch::data {
@@ -75,7 +75,7 @@ struct JobNow {
   int campaign_version = 0;
   std::shared_ptr<const plan::Campaign> campaign;
   std::vector<ObjectId> item_downstreams;  // by item number; 0: unknown, or none since exported
-  std::uint32_t exports = 0;               // items that are delivered by export; one bit each
+  plan::ItemSet exports;                   // items that are delivered by export
   std::vector<std::shared_ptr<const store::PoolRow>> item_pools;  // by item number; null: none
   std::string list_digest;                                        // empty for singles
   std::int32_t ranges = 0;
@@ -98,11 +98,9 @@ struct JobNow {
   std::string ended;    // why nothing new may start, but doubt is settled: the campaign has ended
 
   [[nodiscard]] std::size_t items_count() const { return item_downstreams.size(); }
-  [[nodiscard]] bool by_export(std::size_t item) const { return ((exports >> item) & 1) != 0; }
+  [[nodiscard]] bool by_export(std::size_t item) const { return exports.contains(item); }
   // How many of its items a downstream is called for.
-  [[nodiscard]] int calls_count() const {
-    return static_cast<int>(items_count()) - std::popcount(exports);
-  }
+  [[nodiscard]] int calls_count() const { return static_cast<int>(items_count()) - exports.size(); }
   // Whether its calls hand out codes.
   [[nodiscard]] bool has_pools() const {
     for (std::size_t item = 0; item < item_pools.size(); ++item) {

@@ -42,7 +42,7 @@ Result<bool> Intake::send_due(const JobNow& job, Plan& plan, Instant now, Probe 
                                                    : data::SetupOrder::last;
   if (!rooms.any) return false;
   // One downstream's queue is full: look again soon.
-  if ((rooms.wanted.items | rooms.wanted.doubtful) == 0) return true;
+  if (rooms.wanted.items.is_empty() && rooms.wanted.doubtful.is_empty()) return true;
   VOUCH_TRY(const auto due, reader_.due(job.number, clock_.wall_now(), rooms.wanted));
 
   data::SendAgain message;
@@ -68,7 +68,7 @@ Intake::DueRooms Intake::due_rooms(const JobNow& job, const Plan& plan, bool pro
   const bool repeats = job.may_settle() || probe;
   const bool starts = (job.may_start() || probe) && !job.is_late(clock_.wall_now());
   DueRooms rooms;
-  rooms.wanted = {.items = 0, .doubtful = 0, .rows_max = kDueRows};
+  rooms.wanted = {.items = {}, .doubtful = {}, .rows_max = kDueRows};
   for (std::size_t item = 0; item < job.items_count(); ++item) {
     const ObjectId id = job.item_downstreams[item];
     const data::DownstreamNow* downstream = snapshot_->downstream(id);
@@ -79,10 +79,9 @@ Intake::DueRooms Intake::due_rooms(const JobNow& job, const Plan& plan, bool pro
     if (repeats) rooms.calls.try_emplace(id, probe ? 1 : room(job, plan, id, RowSort::again));
     if (asks) rooms.queries.try_emplace(id, room(job, plan, id, RowSort::asks));
     const bool calls = rooms.calls[id] > 0;
-    const std::uint32_t bit = std::uint32_t{1} << item;
-    if (calls && starts) rooms.wanted.items |= bit;
+    if (calls && starts) rooms.wanted.items.add(item);
     if (holds || rooms.queries[id] > 0 || (calls && downstream->has_had(plan::Contract::key))) {
-      rooms.wanted.doubtful |= bit;
+      rooms.wanted.doubtful.add(item);
     }
     rooms.any = rooms.any || repeats || asks || holds;
   }

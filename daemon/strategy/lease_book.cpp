@@ -54,7 +54,7 @@ Result<bool> LeaseBook::is_needed(std::int64_t job, std::int32_t range, const En
   if (now_ < entry.wanted_at + kWantedFor) return true;
   // Nobody has wanted to call under it for long: whatever was asked of the writer is done.
   // What waits for an export may wait for long, and nobody is called about it.
-  const bool exports = of->kind == JobKind::list && of->exports != 0;
+  const bool exports = of->kind == JobKind::list && !of->exports.is_empty();
   return reader_.range_has_open_rows(
       job, range,
       exports ? data::LedgerReader::Planned::exported : data::LedgerReader::Planned::called);

@@ -164,7 +164,7 @@ TEST_CASE("lease_book: rows that wait for an export keep no lease, planned rows 
   for (const bool exports : {true, false}) {
     CAPTURE(exports);
     BookWorld world;
-    world.snapshot.jobs[1].exports = exports ? 1 : 0;
+    if (exports) world.snapshot.jobs[1].exports.add(0);
     data::PlanPage page = sample_page({1});
     page.range = 3;
     page.intents[0].range = 3;

@@ -4,6 +4,7 @@
 #include "common/json.hpp"
 #include "common/plan/campaign.hpp"
 #include "common/plan/downstream.hpp"
+#include "common/plan/item_set.hpp"
 #include "common/text.hpp"
 
 using namespace vouch;
@@ -274,4 +275,19 @@ TEST_CASE("samples: the decoders accept what they should, and nothing else") {
       CHECK(kind.accepts(sample["value"].dump()) == (sample["accept"] == "both"));
     }
   }
+}
+
+TEST_CASE("item set: holds what was added, up to the last item that a campaign may have") {
+  ItemSet items;
+  CHECK(items.is_empty());
+  items.add(2);
+  items.add(kItemsMax - 1);
+  items.add(2);
+  CHECK(items.size() == 2);
+  CHECK(items.contains(2));
+  CHECK(items.contains(kItemsMax - 1));
+  CHECK_FALSE(items.contains(0));
+  CHECK(items.bits() == 4 + (std::int64_t{1} << (kItemsMax - 1)));
+  CHECK(ItemSet{0, 1}.bits() == 3);
+  CHECK(ItemSet::all().size() == static_cast<int>(kItemsMax));
 }

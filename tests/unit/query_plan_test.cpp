@@ -165,7 +165,7 @@ void export_rows(Life& life) {
   const auto pool = std::make_shared<const store::PoolRow>(std::move(row));
   const auto done = std::make_shared<data::ExportStep>();
   life.write(data::TakeForExport{
-      .job_number = 1, .items = 1, .pool = pool, .words = "words", .done = done});
+      .job_number = 1, .items = {0}, .pool = pool, .words = "words", .done = done});
   REQUIRE(done->rows == 2);
   life.write(data::ConfirmExport{
       .pool = pool, .export_id = "exp_1", .words = "words", .runs = {{0, 1}}, .done = done});
