@@ -219,6 +219,9 @@ PYTHON
   run -137 strace -f -qq -o /dev/null -e trace=fsync -e inject=fsync:signal=KILL:when=1 \
     vouchctl -q pool export vip --job again --yes --to first.csv
   vouchctl -q job cancel again --yes
+  # What was taken is in doubt first; until then the advice is the same in other words.
+  again_is_unsettled() { [[ $(vouchctl job show again -o json | jq -r .state) == unsettled ]]; }
+  wait_until 30 again_is_unsettled
   run -9 vouchctl job wait again --timeout 30s
   assert_contains "$output" "what an export has taken"
   assert_contains "$output" "vouchctl pool export vip --job job_"
