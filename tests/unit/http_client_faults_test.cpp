@@ -3,6 +3,7 @@
 // silent as the test dictates; the test moves the time.
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/resource.h>
 
 #include <atomic>
@@ -259,6 +260,8 @@ TEST_CASE("http_client: an answer that comes before the request is out") {
     std::atomic<bool> answered{false};
     ScriptedServer server{[&](Peer& peer) {
       peer.read(1000);
+      pollfd more{.fd = peer.fd(), .events = POLLIN, .revents = 0};
+      ::poll(&more, 1, -1);  // the client goes on until it is answered
       peer.send(c.bytes);
       answered = true;
       if (c.waits) peer.read_to_end();
