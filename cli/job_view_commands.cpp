@@ -136,7 +136,7 @@ Obstacle why_of(const JobView& view) {
   if (view.is_lost) {
     return {"the ledger is an older copy and does not know it",
             view.row.rerun_of == 0
-                ? "vouchd submits it again, paused"
+                ? "vouchd submits it again, paused; where it cannot, its log says why"
                 : "vouchd submits it again, paused, when the job that it reruns is over"};
   }
   if (view.blocks.empty()) {
