@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/failpoint.hpp"
 #include "common/text.hpp"
 
 namespace vouch::cli {
@@ -89,6 +90,7 @@ Result<void> CodeExport::take(const Observe& observe) {
   for (const Target& target : targets_) {
     const Json body{{"export", id_}, {"pool", pool_->name}, {"job", target.name}};
     for (bool more = true; more;) {
+      reach_failpoint("export-take-not-asked");
       const auto answer = vouchd_->post("/exports/take", body);
       if (!answer && answer.error().code == Errc::conflict && !of_one_job_) {
         left_out_.push_back(target.name + ": " + answer.error().message);
@@ -127,6 +129,7 @@ Result<std::int64_t> CodeExport::confirm(Session& session, const Observe& observ
   std::int64_t done = 0;
   const auto send = [&]() -> Result<void> {
     VOUCH_TRY(const std::int64_t rows, confirm_page(page));
+    reach_failpoint("export-page-confirmed");
     issued += rows;
     done += in_page;
     observe(done, noted_);

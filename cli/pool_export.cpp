@@ -11,6 +11,7 @@
 
 #include "cli/code_export.hpp"
 #include "cli/job_view.hpp"
+#include "common/failpoint.hpp"
 #include "common/files.hpp"
 #include "common/json.hpp"
 #include "common/secret_box.hpp"
@@ -37,14 +38,23 @@ class NewFile {
     if (file_.is_open() && !is_complete_) (void)::unlink(path_.c_str());
   }
   [[nodiscard]] Result<void> write(std::string_view text) const {
-    return write_all(file_, text, path_);
+    if (!text.empty() && failpoint_is_now("export-half-page")) {
+      VOUCH_CHECK(write_all(file_, text.substr(0, text.size() / 2), path_));
+      die_at_failpoint();
+    }
+    VOUCH_CHECK(write_all(file_, text, path_));
+    if (!text.empty()) reach_failpoint("export-page-written");
+    return {};
   }
   // When it returns, text and name are on the disk.
   [[nodiscard]] Result<void> complete() {
+    reach_failpoint("export-not-synced");
+    reach_failpoint_soon("export-syncing");
     if (::fsync(file_.get()) != 0) return system_error(path_, errno, "write");
     const std::string folder = std::filesystem::path{path_}.parent_path();
     VOUCH_CHECK(sync_folder(folder.empty() ? "." : folder));
     is_complete_ = true;
+    reach_failpoint("export-complete");
     return {};
   }
 
@@ -302,6 +312,7 @@ Result<int> export_codes(Session& session, const PoolExport& options) {
   if (actor.dry_run) return show_dry_run(session, record);
   VOUCH_CHECK(session.require_yes(question_of(exported, count, pool.name, options.file)));
   VOUCH_TRY(NewFile file, NewFile::create(options.file));
+  reach_failpoint("export-created");
   const Json detail{{"job", options.job},
                     {"codes", count},
                     {"export", exported.id()},
@@ -310,9 +321,11 @@ Result<int> export_codes(Session& session, const PoolExport& options) {
   VOUCH_CHECK(control->record(actor, "pool export", pool.name,
                               detail.dump(-1, ' ', false, Json::error_handler_t::replace)));
   VOUCH_CHECK(take(session, exported));
+  reach_failpoint("export-taken");
   VOUCH_TRY(const Exported written, write_codes(session, ledger, pool, job, file, exported));
   VOUCH_CHECK(file.complete());
   VOUCH_TRY(const std::int64_t issued, confirm(session, exported, options.file));
+  reach_failpoint("export-confirmed");
   VOUCH_TRY(const std::int64_t now_out, ledger.codes_out(pool.id));
   record[1].value = written.codes;
   record[2].value = issued;

@@ -3,7 +3,8 @@
 // Only builds with VOUCH_FAILPOINTS have them (the presets debug, asan and tsan); in what is
 // installed they are nothing at all.  VOUCH_FAILPOINT=name:n in the environment chooses the moment:
 // the nth time that it is reached, on any thread, the process is killed.
-// tests/campaigns/failpoints.sh goes through all of them.
+// tests/campaigns/failpoints.sh goes through all of them, by their names in common, daemon and cli:
+// import-... are of an import, export-... of an export, all others of a vouchd that drains a job.
 //
 // Threads: any.
 #pragma once

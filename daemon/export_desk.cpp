@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/failpoint.hpp"
 #include "common/json.hpp"
 
 namespace vouch::daemon {
@@ -89,6 +90,7 @@ Result<std::string> ExportDesk::take(store::ControlStore& control, const data::A
   }
   const auto done = message.done;
   VOUCH_CHECK(write_(std::move(message)));
+  reach_failpoint("export-take-not-answered");
   return answer_of(*done);
 }
 
@@ -109,6 +111,7 @@ Result<std::string> ExportDesk::confirm(store::ControlStore& control, const data
   message.done = std::make_shared<data::ExportStep>();
   const auto done = message.done;
   VOUCH_CHECK(write_(std::move(message)));
+  reach_failpoint("export-confirm-not-answered");
   return answer_of(*done);
 }
 

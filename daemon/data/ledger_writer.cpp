@@ -17,6 +17,12 @@ bool is_urgent(const LedgerMessage& message) {
          !std::holds_alternative<Note>(message);
 }
 
+template <typename Kind>
+bool has(const std::vector<LedgerMessage>& group) {
+  return std::ranges::any_of(
+      group, [](const LedgerMessage& message) { return std::holds_alternative<Kind>(message); });
+}
+
 }  // namespace
 
 LedgerWriter::LedgerWriter(store::Database& database, ReadyQueue& ready, Health& health,
@@ -174,13 +180,17 @@ Result<void> LedgerWriter::write_group(std::vector<LedgerMessage>& group) {
   }
   VOUCH_CHECK(jobs_.flush(now_));
   VOUCH_CHECK(pools_.flush());
-  const bool ends = std::ranges::any_of(group, [](const LedgerMessage& message) {
-    return std::holds_alternative<AttemptsEnded>(message);
-  });
+  const bool ends = has<AttemptsEnded>(group);
+  const bool takes = has<TakeForExport>(group);
+  const bool confirms = has<ConfirmExport>(group);
   if (!started_.empty()) reach_failpoint("claim-not-committed");
   if (!started_.empty()) reach_failpoint_soon("claim-syncing");
   if (ends) reach_failpoint("outcome-not-committed");
   if (ends) reach_failpoint_soon("outcome-syncing");
+  if (takes) reach_failpoint("export-take-not-committed");
+  if (takes) reach_failpoint_soon("export-take-syncing");
+  if (confirms) reach_failpoint("export-confirm-not-committed");
+  if (confirms) reach_failpoint_soon("export-confirm-syncing");
   VOUCH_CHECK(transaction.commit());
   if (!started_.empty()) reach_failpoint("claim-committed");
   if (ends) reach_failpoint("outcome-committed");

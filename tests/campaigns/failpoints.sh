@@ -1,34 +1,47 @@
 #!/usr/bin/env bash
 # failpoints.sh: lets the programs die at every moment that matters, again and again, while a job
-# is drained with faults on; then judges the ledger by the services' journals.
+# is drained with faults on, a list is imported and codes are exported; then judges the ledger by
+# the services' journals and by the exported files.
 #
-#   tests/campaigns/failpoints.sh [--contract key|query|none] [COUNT]
+#   tests/campaigns/failpoints.sh [--contract key|query|none] [--only BEGINNING] [COUNT]
 #
-# Each failpoint COUNT times (2), under key or the contract named.  Needs programs that have
-# failpoints (the presets debug, asan and tsan) in VOUCH_BIN.  The failpoints are read from the
-# source: a new one is tried without being written down here.  SEED=n repeats the same moments.
+# Each failpoint COUNT times (2), under key or the contract named; only those whose name begins so.
+# Needs programs that have failpoints (the presets debug, asan and tsan) in VOUCH_BIN.  The
+# failpoints are read from the source: a new one is tried without being written down here.  SEED=n
+# repeats the same moments.
 #
 # Exits 0 only when each was reached and the proof of kill.sh holds.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-contract=key
-if [[ "${1:-}" == --contract ]]; then
-  contract=${2:?key, query or none}
+contract=key only=''
+while [[ "${1:-}" == --* ]]; do
+  case "$1" in
+    --contract) contract=${2:?key, query or none} ;;
+    --only) only=${2:?how the names begin} ;;
+    *) printf 'error: no option "%s"\n' "$1" >&2 && exit 2 ;;
+  esac
   shift 2
-fi
-readonly contract count=${1:-2}
+done
+readonly contract only count=${1:-2}
 [[ "$count" =~ ^[1-9][0-9]*$ ]] || { printf 'error: "%s" is no count\n' "$count" >&2; exit 2; }
-mapfile -t names < <(grep -rhoE 'failpoint[a-z_]*\("[a-z-]+"\)' common daemon |
-  grep -oE '"[a-z-]+"' | tr -d '"' | sort -u)
-mapfile -t daemon_names < <(printf '%s\n' "${names[@]}" | grep -v '^import-')
-mapfile -t import_names < <(printf '%s\n' "${names[@]}" | grep '^import-')
-readonly names daemon_names import_names
+names_in() { # FOLDER...: that are wanted
+  grep -rhoE 'failpoint[a-z_]*\("[a-z-]+"\)' "$@" | grep -oE '"[a-z-]+"' | tr -d '"' | sort -u |
+    grep "^$only" || true
+}
+mapfile -t names < <(names_in common daemon cli)
+mapfile -t daemon_names < <(names_in common daemon | grep -vE '^(import|export)-')
+mapfile -t import_names < <(names_in common | grep '^import-')
+mapfile -t vouchctl_exports < <(names_in cli | grep '^export-')
+mapfile -t vouchd_exports < <(names_in daemon | grep '^export-')
+readonly names daemon_names import_names vouchctl_exports vouchd_exports
+((${#names[@]} > 0)) || { printf 'error: no failpoint begins with "%s"\n' "$only" >&2; exit 2; }
 # A life lasts about half a second; the job must outlast them all.
 readonly calls_per_second=600 lives=$((${#daemon_names[@]} * count))
 readonly rows=$((lives * calls_per_second / 3 + 1000))
 RANDOM=${SEED:-$$}
 source tests/campaigns/campaign.bash
+source tests/campaigns/exports.bash
 not_reached=()
 
 has_failpoints() {
@@ -62,7 +75,7 @@ die_while_importing() {
 
 # die_at NAME: until the daemon has died there, at a random time that it comes by.
 die_at() {
-  local name=$1 nth=$((RANDOM % 40 + 1)) guard
+  local name=$1 nth=$((RANDOM % 40 + 1))
   case "$name" in
     checkpointing | anchor-* | connecting | half-reply) nth=1 ;;
     command-*)
@@ -72,6 +85,12 @@ die_at() {
       ;;
   esac
   VOUCH_FAILPOINT=$name:$nth start_daemon
+  wait_for_death "$name"
+}
+
+# wait_for_death NAME: of the daemon, at this failpoint.
+wait_for_death() {
+  local name=$1 guard
   (sleep 20 && touch "$place/guard" && kill -9 "$daemon_pid") 2>/dev/null &
   guard=$!
   wait "$daemon_pid" 2>/dev/null || true
@@ -82,20 +101,26 @@ die_at() {
   rm -f "$place/guard"
 }
 
+die_while_draining() {
+  local i name
+  for ((i = 0; i < count; ++i)); do
+    for name in "${daemon_names[@]}"; do die_at "$name"; done
+  done
+  start_daemon
+  await 900 job_is_over
+  stop_daemon
+}
+
 prepare "$calls_per_second" --fault slow=2%
 has_failpoints || { printf 'error: no failpoints in %s\nhint: build the preset debug or asan\n' \
   "$bin" >&2; exit 2; }
-die_while_importing
-for ((i = 0; i < count; ++i)); do
-  for name in "${daemon_names[@]}"; do die_at "$name"; done
-done
-start_daemon
-await 900 job_is_over
-stop_daemon
+((${#import_names[@]} == 0)) || die_while_importing
+((${#vouchctl_exports[@]} + ${#vouchd_exports[@]} == 0)) || die_while_exporting
+((${#daemon_names[@]} == 0)) || die_while_draining
 
 printf 'contract         %s\nfailpoints       %d, %d times each\n' \
   "$contract" "${#names[@]}" "$count"
 verdict "every failpoint is reached ${not_reached[*]}" test ${#not_reached[@]} = 0
-judge
+((${#daemon_names[@]} == 0)) || judge
 printf '%d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0))
