@@ -1,6 +1,6 @@
 # exports.bash: exports that die on their way, and are begun again, in a store of their own.
 #
-# Sourced by failpoints.sh, with `count`, `not_reached`, `wait_for_death` and what place.bash has.
+# Sourced by failpoints.sh, with `count`, `not_reached` and what place.bash has.
 # vouchctl dies at its failpoints and vouchd at its own; both are named export-...  Then
 # judge_exports.py holds all the files against the ledger.
 # shellcheck shell=bash disable=SC2154
@@ -60,13 +60,15 @@ vouchctl_dies_at() { # NAME JOB
 }
 
 vouchd_dies_at() { # NAME JOB
-  local nth
+  local nth status=0
   choose_nth "$1"
   VOUCH_FAILPOINT=$1:$nth start_vouchd
   wait_for_export "$2"
   # It dies after its last answer where it is to die a moment later.
   export_to "$2" "$2.csv" 2>"$place/export.log" || true
-  wait_for_death "$1"
+  await 20 vouchd_is_gone || kill_daemon
+  wait "$daemon_pid" 2>/dev/null || status=$?
+  ((status == 137)) || not_reached+=("$1")
   start_vouchd
   await 30 vouchd_answers
   export_again "$2"
@@ -87,6 +89,8 @@ vouchd_answers() {
     "SELECT value FROM ledger_meta WHERE key = 'control_socket'")
   curl -sS --unix-socket "$socket" http://vouchd/
 }
+
+vouchd_is_gone() { ! kill -0 "$daemon_pid"; }
 
 die_while_exporting() {
   local -x VOUCH_STORE=$place/exports

@@ -75,7 +75,7 @@ die_while_importing() {
 
 # die_at NAME: until the daemon has died there, at a random time that it comes by.
 die_at() {
-  local name=$1 nth=$((RANDOM % 40 + 1))
+  local name=$1 nth=$((RANDOM % 40 + 1)) guard
   case "$name" in
     checkpointing | anchor-* | connecting | half-reply) nth=1 ;;
     command-*)
@@ -85,12 +85,6 @@ die_at() {
       ;;
   esac
   VOUCH_FAILPOINT=$name:$nth start_daemon
-  wait_for_death "$name"
-}
-
-# wait_for_death NAME: of the daemon, at this failpoint.
-wait_for_death() {
-  local name=$1 guard
   (sleep 20 && touch "$place/guard" && kill -9 "$daemon_pid") 2>/dev/null &
   guard=$!
   wait "$daemon_pid" 2>/dev/null || true
