@@ -188,9 +188,9 @@ std::int64_t Audit::count(IssuanceState state, plan::Contract contract) {
   std::int64_t rows = 0;
   while (next(select)) {
     const auto campaign = static_cast<ObjectId>(select.integer(0));
-    if (store_.contract_of(campaign, static_cast<std::size_t>(select.integer(1))) == contract) {
-      rows += select.integer(2);
-    }
+    const auto item = static_cast<std::size_t>(select.integer(1));
+    if (store_.is_by_export(campaign, item)) continue;  // nobody is called
+    if (store_.contract_of(campaign, item) == contract) rows += select.integer(2);
   }
   return rows;
 }

@@ -79,13 +79,17 @@ class Audit {
   [[nodiscard]] std::optional<std::string> balance();
   // I6: each code has the one owner that it has always had, and its owner no other.
   [[nodiscard]] std::optional<std::string> codes_hold();
-  // I1 and I4: what is issued has its evidence, and the journal agrees with every state, with the
-  // code of each call too.  Takes what belongs to this ledger out of the journal.
+  // I1 and I4: what is issued has its evidence, a call's or an export's, and the journal agrees
+  // with every state, with the code of each call too.  Takes what belongs to this ledger out of the
+  // journal.
   [[nodiscard]] std::optional<std::string> agrees_with(Journal& journal);
   // I8, I12 and the transition table, from the events of each issuance.  What may have been
   // executed is called again only where its contract says that keys are honoured.  A code has who
   // was once `sending`, and nobody else.
   [[nodiscard]] std::optional<std::string> history();
+  // I6 for the files of exports: what stands in one is the ledger's too, and what was confirmed is
+  // issued for ever.
+  [[nodiscard]] std::optional<std::string> files_hold();
   // Rows in a state whose downstream has this contract.
   [[nodiscard]] std::int64_t count(IssuanceState state, plan::Contract contract);
 
@@ -104,6 +108,23 @@ class Audit {
   };
   [[nodiscard]] std::optional<Range> range_of(const IssuanceKey& key);
   [[nodiscard]] std::int64_t codes_out();
+  // What an export reads of a ledger.
+  struct OwnedCode {
+    std::int64_t ordinal = 0;
+    IssuanceKey owner;
+    IssuanceState state = IssuanceState::planned;
+    std::int64_t job = 0;  // by number
+    bool by_export = false;
+  };
+  [[nodiscard]] std::vector<OwnedCode> owned_codes(std::int64_t from, std::int64_t upto);
+  // Jobs with rows that an export has to do with; whether some of them have no code yet.
+  struct OpenExports {
+    std::int64_t job = 0;
+    bool waits = false;
+  };
+  [[nodiscard]] std::vector<OpenExports> open_exports();
+  // Rows whose codes an export has taken, and neither confirmed nor put in doubt.
+  [[nodiscard]] std::int64_t taken_by_exports();
   [[nodiscard]] std::int64_t number(std::string_view constant_sql);
 
  private:
@@ -115,6 +136,17 @@ class Audit {
   };
   [[nodiscard]] std::optional<std::string> call_has_its_bytes(const wire::HttpCall& call,
                                                               const RequestId& id, const Row& row);
+  // I4 for a code that goes out in a file.
+  struct Exported {
+    IssuanceState state = IssuanceState::planned;
+    std::optional<std::int64_t> ordinal;
+    EventKind kind{};  // of its last event
+    IssuanceState to = IssuanceState::planned;
+    std::string reference;
+  };
+  [[nodiscard]] std::optional<std::string> was_exported_rightly(const std::string& name,
+                                                                const Exported& row,
+                                                                const IssuanceKey& key) const;
   [[nodiscard]] std::optional<std::string> see_new_codes();
   [[nodiscard]] std::optional<std::string> has_code_rightly(ObjectId campaign, std::int64_t item,
                                                             bool has_code, bool was_sending) const;

@@ -13,7 +13,8 @@ using store::Statement;
 
 constexpr std::string_view kRowsWithEvidence = R"sql(
   SELECT c.id, i.recipient_key, i.occurrence, i.item, i.state, i.round, i.amount_minor,
-         e.kind, e.outcome, e.to_state, e.reference, e.reply_digest, i.ordinal
+         e.kind, e.outcome, e.to_state, e.reference, e.reply_digest, i.ordinal,
+         i.downstream_version = 0
     FROM issuance AS i JOIN campaign AS c ON c.number = i.campaign
     LEFT JOIN event AS e ON e.seq = i.last_event
 )sql";
@@ -25,7 +26,7 @@ constexpr std::string_view kEvents = R"sql(
 constexpr std::string_view kGaps = "SELECT max(seq) - count(*) FROM event";
 constexpr std::string_view kLastEvents = R"sql(
   SELECT campaign, recipient_key, occurrence, item, state, last_event, ordinal IS NOT NULL,
-         (SELECT id FROM campaign WHERE number = issuance.campaign)
+         (SELECT id FROM campaign WHERE number = issuance.campaign), downstream_version = 0
     FROM issuance
 )sql";
 
@@ -124,6 +125,16 @@ std::optional<std::string> Audit::agrees_with(Journal& journal) {
     const auto round = static_cast<std::uint8_t>(row.integer(5));
     const std::string id = format_request_id(key, round);
     const auto ordinal = row.integer_or_null(12);
+    if (row.integer(13) != 0) {
+      const Exported exported{.state = state,
+                              .ordinal = ordinal,
+                              .kind = static_cast<EventKind>(row.integer(7)),
+                              .to = state_at(row, 9),
+                              .reference = std::string{row.text(10)}};
+      if (auto why = was_exported_rightly(id, exported, key)) wrong = std::move(why);
+      if (!store_.is_by_export(key.campaign, key.item)) wrong = id + " is not to be exported";
+      continue;
+    }
     int effects = 0;
     std::optional<Execution> last;
     for (int r = 0; r <= round; ++r) {
@@ -208,7 +219,9 @@ std::optional<std::string> Audit::history() {
     const auto last = lasts.find(place_at(row, 0));
     const IssuanceState state = state_at(row, 4);
     if (last == lasts.end()) {
-      const bool silent = state == IssuanceState::sending || state == IssuanceState::expired ||
+      const bool waits = state == IssuanceState::planned && row.integer(8) != 0;  // for an export
+      const bool silent = waits || state == IssuanceState::sending ||
+                          state == IssuanceState::expired ||
                           (seen_.is_restored && state == IssuanceState::in_doubt);
       if (!silent || !row.is_null(5))
         wrong = "a row without events is " + std::string{name_of(state)};

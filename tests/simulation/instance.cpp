@@ -215,7 +215,8 @@ void Instance::drain() {
 }
 
 void Instance::restart_after_stop() {
-  if (const auto rows = audit_->count(IssuanceState::sending); rows > 0) {
+  const auto rows = audit_->count(IssuanceState::sending) - audit_->taken_by_exports();
+  if (rows > 0) {
     around_.wrong(std::to_string(rows) + " rows are still sending after a stop");
   }
   be_down(Millis{1 + static_cast<std::int64_t>(around_.random.below(500))});
@@ -316,6 +317,12 @@ void Instance::run(Actor actor) {
     dying_until_ =
         around_.clock.now() + Millis{static_cast<std::int64_t>(around_.random.below(300))};
   }
+}
+
+std::uint64_t Instance::write(data::LedgerMessage message) {
+  const std::uint64_t ticket = life_->writer.push(std::move(message));
+  wake(writer);
+  return ticket;
 }
 
 void Instance::run_writer() {

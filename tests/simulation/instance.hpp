@@ -79,6 +79,8 @@ class Instance {
   [[nodiscard]] Instant due() const;
   [[nodiscard]] bool is_due(Actor actor) const { return due_of(actor) <= around_.clock.now(); }
   void run(Actor actor);
+  // Hands the ledger writer a message, as the control socket does; returns its ticket.
+  std::uint64_t write(data::LedgerMessage message);
   // Mends what has died for lack of a store, when its time has come; true when it did.
   bool mend_when_due();
 
@@ -133,6 +135,7 @@ class Instance {
   void check_survivors();
   void check_uncertain();
   void check_commit();
+  void check_files();
   void expect(const std::optional<std::string>& wrong);
 
   Surroundings around_;

@@ -138,7 +138,9 @@ void Instance::check_survivors() {
   }
   expect(audit_->commit_holds());
   expect(audit_->codes_hold());
-  doubtful_max_ += static_cast<int>(out_.size() + ended_.size()) + taken_back_;
+  check_files();
+  doubtful_max_ += static_cast<int>(out_.size() + ended_.size()) + taken_back_ +
+                   static_cast<int>(audit_->taken_by_exports());
   taken_back_ = 0;
   out_.clear();
   asked_.clear();
@@ -172,12 +174,18 @@ void Instance::check_commit() {
   expect(audit_->agrees_with(journal));
   expect(audit_->history());
   expect(audit_->codes_hold());
+  check_files();
+}
+
+void Instance::check_files() {
+  if (number_ == around_.store.pool_owner()) expect(audit_->files_hold());
 }
 
 void Instance::check_everything(Audit::Journal& journal) {
   expect(audit_->balance());
   expect(audit_->history());
   expect(audit_->codes_hold());
+  check_files();
   expect(audit_->agrees_with(journal));
 }
 

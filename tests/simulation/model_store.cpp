@@ -28,6 +28,13 @@ plan::Item code(std::uint8_t number) {
   return made;
 }
 
+plan::Item code_by_export(std::uint8_t number) {
+  plan::Item made = code(number);
+  made.downstream.clear();
+  made.delivery = plan::Delivery::by_export;
+  return made;
+}
+
 std::shared_ptr<const plan::Campaign> make(std::string name, plan::OncePer once_per,
                                            std::vector<plan::Item> items) {
   plan::Campaign made;
@@ -70,7 +77,10 @@ void ModelStore::define_campaigns(std::size_t instances) {
            {item(0, "coupon", "coupons", fixed), item(1, "badge", "coupons", none)}),
       make("orders", plan::OncePer::column, {item(0, "credit", "balances", column)}),
       make("vip", plan::OncePer::campaign, {code(0), item(1, "credit", "balances", column)}),
-      make("visit", plan::OncePer::job, {code(0)})};
+      make("visit", plan::OncePer::job, {code(0)}),
+      make("mailed", plan::OncePer::campaign,
+           {code_by_export(0), item(1, "credit", "balances", column)}),
+      make("printed", plan::OncePer::job, {code_by_export(0)})};
   for (std::size_t i = 0; i < instances; ++i) {
     campaigns_.push_back(
         make("traffic-" + std::to_string(i), plan::OncePer::campaign,
@@ -132,6 +142,8 @@ std::size_t ModelStore::bind(std::size_t campaign, std::size_t instance) {
         hands_out_codes(*campaigns_[campaign]) && hands_out_codes(*campaigns_[i]);
     if (i == campaign || shares_pool) owners_[i] = owner;
   }
+  has_exports_ =
+      has_exports_ || std::ranges::any_of(campaigns_[campaign]->items, &plan::Item::by_export);
   return owner;
 }
 
@@ -280,6 +292,10 @@ bool ModelStore::is_code(ObjectId campaign, std::size_t item) const {
   return !campaigns_.at(number_of(campaign))->items[item].pool.empty();
 }
 
+bool ModelStore::is_by_export(ObjectId campaign, std::size_t item) const {
+  return campaigns_.at(number_of(campaign))->items[item].by_export();
+}
+
 // --- snapshots -----------------------------------------------------------------------------------
 
 data::JobNow ModelStore::job_now(std::size_t campaign) const {
@@ -290,6 +306,10 @@ data::JobNow ModelStore::job_now(std::size_t campaign) const {
   now.campaign = campaigns_[campaign];
   for (const plan::Item& item : now.campaign->items) {
     now.item_pools.push_back(item.pool.empty() ? nullptr : pool_);
+    if (item.by_export()) {
+      now.item_downstreams.push_back(0);
+      now.exports.add(item.number);
+    }
     for (const data::DownstreamNow& downstream : downstreams_) {
       if (downstream.name != item.downstream) continue;
       now.item_downstreams.push_back(downstream.id);

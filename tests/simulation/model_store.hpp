@@ -17,19 +17,23 @@
 #include "daemon/data/ledger_messages.hpp"
 #include "daemon/data/ledger_reader.hpp"
 #include "daemon/data/snapshot.hpp"
+#include "tests/simulation/exported_files.hpp"
 #include "tests/simulation/sample_lists.hpp"
 #include "tests/simulation/world_settings.hpp"
 
 namespace vouch::test {
 
-// The campaigns.  Each item has its own downstream; amounts stand in the list.
+// The campaigns.  Each item has its own downstream, or is delivered by export; amounts stand in the
+// list.
 inline constexpr std::size_t kGift = 0;    // once per campaign: coupon, balance
 inline constexpr std::size_t kPair = 1;    // once per job: two items on the coupon service
 inline constexpr std::size_t kOrders = 2;  // once per order_no: balance
 inline constexpr std::size_t kVip = 3;     // once per campaign: code on the coupon service, balance
 inline constexpr std::size_t kVisit = 4;   // once per job: code of the same pool
+inline constexpr std::size_t kMailed = 5;  // once per campaign: code by export, balance
+inline constexpr std::size_t kPrinted = 6;  // once per job: code by export; all of the same pool
 // Of each instance from here on: singles for healthy recipients: coupon, balance
-inline constexpr std::size_t kTraffic = 5;
+inline constexpr std::size_t kTraffic = 7;
 
 inline constexpr std::array<const char*, 2> kInstanceNames = {"main", "other"};
 
@@ -72,6 +76,7 @@ class ModelStore {
   void set_contract(std::size_t which, plan::Contract contract);
   void set_batch(std::size_t which, int issuances_per_call);
   void fill_pool();  // by a further segment, while there are any
+  [[nodiscard]] ExportedFiles& files() { return files_; }
 
   // --- what is in it.
   [[nodiscard]] std::int64_t version() const { return version_; }  // grows with every change
@@ -98,6 +103,11 @@ class ModelStore {
   // What a campaign's item is: the contract of its downstream, and whether it is a code.
   [[nodiscard]] plan::Contract contract_of(ObjectId campaign, std::size_t item) const;
   [[nodiscard]] bool is_code(ObjectId campaign, std::size_t item) const;
+  [[nodiscard]] bool is_by_export(ObjectId campaign, std::size_t item) const;
+  // Whether anything was ever asked for that is delivered by export, and whose the pool is then.
+  [[nodiscard]] bool has_exports() const { return has_exports_; }
+  [[nodiscard]] std::size_t pool_owner() const { return owners_[kMailed].value_or(0); }
+  [[nodiscard]] const ExportedFiles& files() const { return files_; }
 
   // --- what a daemon's control thread makes of it.
   [[nodiscard]] data::JobNow single_job(ObjectId campaign) const;
@@ -124,6 +134,8 @@ class ModelStore {
   std::shared_ptr<const store::PoolRow> pool_;
   std::vector<JobSpec> specs_;
   std::deque<Command> commands_;
+  ExportedFiles files_;
+  bool has_exports_ = false;
   std::int64_t version_ = 0;
 };
 

@@ -151,7 +151,7 @@ WorldSettings settings_of(std::size_t luck, Random& random) {
   return settings;
 }
 
-// Several jobs, lists that overlap, two or three items, and singles in between.
+// Several jobs, lists that overlap, one to three items, and singles in between.
 void submit_jobs(World& world, Random& random) {
   const auto in = [&](std::uint64_t from_ms, std::uint64_t to_ms) {
     return world.clock.wall_now() +
@@ -169,6 +169,10 @@ void submit_jobs(World& world, Random& random) {
       JobSpec{.campaign = kVip, .list = SampleLists::summer},
       JobSpec{.campaign = kVisit, .list = SampleLists::spring},
       JobSpec{.campaign = kVisit, .list = SampleLists::tiny},
+      JobSpec{.campaign = kMailed, .list = SampleLists::spring},
+      JobSpec{.campaign = kMailed, .list = SampleLists::summer},
+      JobSpec{.campaign = kPrinted, .list = SampleLists::spring},
+      JobSpec{.campaign = kPrinted, .list = SampleLists::tiny},
   };
   const std::size_t jobs = 3 + random.below(3);
   for (std::size_t i = 0; i < jobs; ++i) {
@@ -182,7 +186,9 @@ void submit_jobs(World& world, Random& random) {
   }
   const std::size_t singles = random.below(8);
   for (std::size_t i = 0; i < singles; ++i) {
-    world.issue(random.chance(0.5) ? kGift : kVip, "r" + std::to_string(random.below(200)));
+    constexpr std::array kCampaigns = {kGift, kGift, kVip, kMailed};
+    world.issue(kCampaigns[random.below(kCampaigns.size())],
+                "r" + std::to_string(random.below(200)));
   }
 }
 
@@ -202,6 +208,9 @@ struct Sums {
 constexpr const char* kBadLuck[] = {
     "crash",  "kill",         "stop",  "disk fault armed", "restart after a failed store",
     "outage", "clock jumped", "slept", "Redis in trouble", "key of the pools lost"};
+// What must have become of exports.
+constexpr const char* kExports[] = {"exported", "exporter killed", "export cut off by vouchd",
+                                    "pool filled up for an export"};
 
 void play(std::uint64_t seed, Sums& sums) {
   const std::size_t luck = seed % std::size(kLucks);
@@ -269,6 +278,10 @@ TEST_CASE("simulation: one voucher each, none forgotten, whatever happens") {
       CAPTURE(what.first);
       CAPTURE(plan::name_of(what.second));
       if (seeds >= kSeeds) CHECK(often > 0);
+    }
+    for (const char* what : kExports) {
+      CAPTURE(what);
+      if (seeds >= kSeeds) CHECK(sums.happened[what] > 0);
     }
   }
   std::cout << sums.calls << " calls (" << sums.queries << " queries, " << sums.batches

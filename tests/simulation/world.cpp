@@ -7,6 +7,7 @@
 namespace vouch::test {
 namespace {
 
+constexpr int kExporters = 2;
 constexpr std::string_view kOpenRows = "SELECT count(*) FROM issuance WHERE state < 4";
 
 }  // namespace
@@ -24,6 +25,7 @@ World::World(std::uint64_t seed, const WorldSettings& settings)
     instances_.push_back(std::make_unique<Instance>(surroundings(), i));
   }
   for (const auto& instance : instances_) instance->start();
+  for (int i = 0; i < kExporters; ++i) exporters_.emplace_back(surroundings_of_exporter());
 }
 
 World::~World() = default;
@@ -40,6 +42,14 @@ Instance::Surroundings World::surroundings() {
           .wrong = [this](std::string words) { wrong(std::move(words)); },
           .is_wrong = [this] { return !problem_.empty(); },
           .others_go_on = [this](Instance& still, Nanos time) { others_go_on(still, time); }};
+}
+
+Exporter::Surroundings World::surroundings_of_exporter() {
+  return {.clock = clock,
+          .random = random,
+          .store = store_,
+          .counts = counts,
+          .wrong = [this](std::string words) { wrong(std::move(words)); }};
 }
 
 void World::prepare_services() {
@@ -151,6 +161,7 @@ Instant World::next_due(bool with_fate) const {
   for (const Later& later : later_) next = std::min(next, later.at);
   if (!with_fate) return next;
   if (has_chaos_ && !calm_ && !draining) next = std::min(next, chaos_due_);
+  for (const Exporter& exporter : exporters_) next = std::min(next, exporter.due());
   return std::min(next, operators_due_);
 }
 
@@ -190,6 +201,10 @@ void World::run_any(bool with_fate) {
     }
   }
   if (with_fate && operators_due_ <= clock.now()) ready.emplace_back([this] { run_operators(); });
+  for (Exporter& exporter : exporters_) {
+    if (!with_fate || exporter.due() > clock.now()) continue;
+    ready.emplace_back([&] { exporter.run(instance(store_.pool_owner())); });
+  }
   if (with_fate && has_chaos_ && !calm_ && !draining && chaos_due_ <= clock.now()) {
     ready.emplace_back([this] { run_chaos(); });
   }

@@ -3,9 +3,9 @@
 // The bodies of intake, ledger writer and engine of one vouchd, or of two, run in one thread, in an
 // order drawn from the seed, with a clock that jumps to whatever is due next.  Each ledger lies on
 // a crash_vfs of its own; downstreams, Redis and control store are models, and all have the same.
-// The world plays the part of operators and of fate: it crashes, stops and starts the daemons,
-// fails their disks and their downstreams.  The first thing that is wrong ends the run; problem()
-// says what.
+// The world plays the part of operators and of fate: it exports codes, crashes, stops and starts
+// the daemons, fails their disks and their downstreams.  The first thing that is wrong ends the
+// run; problem() says what.
 //
 // Threads: one.
 #pragma once
@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/simulation/exporter.hpp"
 #include "tests/simulation/instance.hpp"
 #include "tests/simulation/model_redis.hpp"
 #include "tests/simulation/model_service.hpp"
@@ -90,6 +91,7 @@ class World {
 
   // world.cpp
   [[nodiscard]] Instance::Surroundings surroundings();
+  [[nodiscard]] Exporter::Surroundings surroundings_of_exporter();
   void prepare_services();
   void let_time_pass(Nanos how_much);
   void others_go_on(Instance& still, Nanos how_long);
@@ -133,6 +135,7 @@ class World {
   TemporaryFolder folder_;
   ModelStore store_;
   std::vector<std::unique_ptr<Instance>> instances_;
+  std::vector<Exporter> exporters_;
   std::vector<Later> later_;
   Instant chaos_due_{};
   Instant operators_due_{};
