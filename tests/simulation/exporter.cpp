@@ -7,9 +7,9 @@
 namespace vouch::test {
 namespace {
 
-constexpr Millis kLook{250};
 constexpr std::int64_t kWritePage = 40;   // codes
 constexpr std::size_t kConfirmPage = 30;  // likewise, at most
+constexpr double kBegins = 0.3;           // each time that there is something to export
 constexpr double kDies = 0.05;            // at each step
 constexpr double kPauses = 0.05;          // likewise
 
@@ -32,14 +32,9 @@ std::vector<data::ConfirmExport::Run> runs_of(const std::vector<std::int64_t>& o
 
 }  // namespace
 
-Instant Exporter::due() const {
-  return around_.store.has_exports() ? due_ : Instant::max();
-}
-
 void Exporter::run(Instance& instance) {
   Random& random = around_.random;
   due_ = around_.clock.now() + Millis{1 + static_cast<std::int64_t>(random.below(40))};
-  if (phase_ == Phase::idle) return look_for_work(instance);
   if (deaths_left_ > 0 && random.chance(kDies)) {
     --deaths_left_;
     return go_away("exporter killed");
@@ -52,9 +47,9 @@ void Exporter::run(Instance& instance) {
 }
 
 void Exporter::look_for_work(Instance& instance) {
-  due_ = around_.clock.now() + kLook;
+  if (phase_ != Phase::idle || !around_.random.chance(kBegins)) return;
   const std::vector<Audit::OpenExports> open = instance.audit().open_exports();
-  if (open.empty() || !around_.random.chance(0.3)) return;
+  if (open.empty()) return;
   id_ = format_id(ObjectKind::code_export, new_object_id(around_.random));
   job_.reset();
   if (around_.random.chance(0.5)) job_ = open[around_.random.below(open.size())].job;
@@ -64,6 +59,7 @@ void Exporter::look_for_work(Instance& instance) {
   }
   noted_.clear();
   next_ordinal_ = 0;
+  due_ = around_.clock.now();
   phase_ = Phase::taking;
 }
 

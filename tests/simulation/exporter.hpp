@@ -29,14 +29,15 @@ class Exporter {
   };
   explicit Exporter(const Surroundings& around) : around_{around} {}
 
-  [[nodiscard]] Instant due() const;
-  // One step, with the instance that has the pool.
+  // Begins an export, perhaps, unless one is under way; of the instance that has the pool.
+  void look_for_work(Instance& instance);
+  [[nodiscard]] Instant due() const { return phase_ == Phase::idle ? Instant::max() : due_; }
+  // One step of it.
   void run(Instance& instance);
 
  private:
   enum class Phase { idle, taking, writing, confirming };
 
-  void look_for_work(Instance& instance);
   void take(Instance& instance);
   [[nodiscard]] bool ask_for_codes(Instance& instance, std::int64_t job);
   void write(Instance& instance);

@@ -119,6 +119,7 @@ void add_chaos_of_any_luck(std::size_t luck, Random& random, WorldSettings& sett
     settings.intake.poll = Millis{100};  // a job paused for its set-up looks so often for its rows
     settings.intake.idle_poll = Millis{1'000};
     settings.control_poll = Millis{500};
+    settings.operators_look = Millis{1'000};
     settings.single_every = std::chrono::minutes{1};
   }
   // Half of the runs have their locks in a Redis, and bad luck with it.

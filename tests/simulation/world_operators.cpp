@@ -8,12 +8,11 @@ namespace vouch::test {
 namespace {
 
 constexpr std::string_view kPausedForPool = "SELECT count(*) FROM job WHERE pause_reason = 8";
-constexpr Millis kLook{250};
 
 }  // namespace
 
 void World::run_operators() {
-  operators_due_ = clock.now() + kLook;
+  operators_due_ = clock.now() + settings_.operators_look;
   // Without it a row that fails at the tail of a job cannot be told from an outage, and waits
   // until its key is too old.
   if (other_traffic && clock.now() >= next_single_ && !settled()) {
@@ -25,6 +24,8 @@ void World::run_operators() {
   for (const auto& instance : instances_) {
     if (!instance->stands_still) nudge_jobs(*instance);
   }
+  if (!store_.has_exports()) return;
+  for (Exporter& exporter : exporters_) exporter.look_for_work(instance(store_.pool_owner()));
 }
 
 void World::nudge_jobs(Instance& instance) {

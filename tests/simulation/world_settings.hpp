@@ -69,6 +69,7 @@ struct WorldSettings {
   double limit = 400;  // calls per second of each downstream, of all instances together
   Millis control_poll{50};
   Millis single_every{1'000};  // of the other traffic
+  Millis operators_look{250};
   std::size_t instances = 1;
   bool is_cloned = false;  // the second instance is a copy of the first, made in the middle
   bool redis = false;      // locks through a Redis
