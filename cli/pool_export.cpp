@@ -151,6 +151,7 @@ Result<store::Actor> administrator(Session& session) {
 
 struct Exported {
   std::int64_t codes = 0;
+  std::int64_t issued = 0;    // by this file, once it is confirmed
   std::int64_t nameless = 0;  // recipients that are in no list any more
 };
 
@@ -247,11 +248,51 @@ Result<void> take(Session& session, CodeExport& exported) {
   return tl::unexpected<Error>(std::move(error));
 }
 
+// Codes that the file will hold, with those that are still to be taken.
+Result<std::int64_t> codes_of_file(store::LedgerView& ledger, const store::PoolRow& pool,
+                                   ObjectId job, const CodeExport& exported) {
+  std::int64_t codes = exported.codes_wanted();
+  VOUCH_CHECK(each_page(ledger, pool.id, job, [&](const auto& owners) -> Result<void> {
+    codes += static_cast<std::int64_t>(owners.size());
+    return {};
+  }));
+  return codes;
+}
+
+// What is done: on record, taken, written, confirmed.
+Result<Exported> deliver(Session& session, store::LedgerView& ledger, const store::PoolRow& pool,
+                         ObjectId job, const PoolExport& options, std::int64_t codes,
+                         CodeExport& exported) {
+  VOUCH_TRY(NewFile file, NewFile::create(options.file));
+  reach_failpoint("export-created");
+  const Json detail{{"job", options.job},
+                    {"codes", codes},
+                    {"export", exported.id()},
+                    {"taken", exported.waiting()},
+                    {"file", options.file}};
+  VOUCH_TRY(const store::Actor actor, session.actor());
+  VOUCH_TRY(store::ControlStore * control, session.control());
+  VOUCH_CHECK(control->record(actor, "pool export", pool.name,
+                              detail.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  VOUCH_CHECK(take(session, exported));
+  reach_failpoint("export-taken");
+  VOUCH_TRY(Exported done, write_codes(session, ledger, pool, job, file, exported));
+  VOUCH_CHECK(file.complete());
+  VOUCH_TRY(done.issued, confirm(session, exported, options.file));
+  reach_failpoint("export-confirmed");
+  return done;
+}
+
 // Whatever is left is told: rows of a list that was still being planned, for instance.
 Result<void> tell_rest(Session& session, store::LedgerView& ledger, const store::PoolRow& pool,
-                       ObjectId job, const CodeExport& exported, std::int64_t issued) {
-  if (issued < exported.noted()) {
-    session.out().warn(format_count(exported.noted() - issued) +
+                       ObjectId job, const CodeExport& exported, const Exported& done) {
+  if (done.nameless > 0) {
+    session.out().warn(format_count(done.nameless) +
+                       " of them belong to recipients whose ids Vouch does not keep: single "
+                       "issuances, or lists whose rows were deleted");
+  }
+  if (done.issued < exported.noted()) {
+    session.out().warn(format_count(exported.noted() - done.issued) +
                        " codes of the file are of rows that people settled meanwhile");
   }
   VOUCH_TRY(const CodeExport rest, CodeExport::find(session, ledger, pool, job));
@@ -292,54 +333,31 @@ Result<int> export_codes(Session& session, const PoolExport& options) {
   VOUCH_TRY(CodeExport exported, CodeExport::find(session, ledger, pool, job));
   VOUCH_TRY(const std::int64_t out, ledger.codes_out(pool.id));
   VOUCH_CHECK(exported.check(session, pool.codes() - out));
-  std::int64_t count = exported.codes_wanted();
-  VOUCH_CHECK(each_page(ledger, pool.id, job, [&](const auto& owners) -> Result<void> {
-    count += static_cast<std::int64_t>(owners.size());
-    return {};
-  }));
+  VOUCH_TRY(const std::int64_t codes, codes_of_file(ledger, pool, job, exported));
   // Rows in doubt since before a copy of the ledger may have codes: what is left is told below.
-  if (job != 0 && count == 0 && exported.unknown() == 0) {
+  if (job != 0 && codes == 0 && exported.unknown() == 0) {
     return fail(Errc::invalid,
                 "the job " + options.job + " has no code of the pool " + pool.name +
                     ", and no row of it waits for one",
                 "see what it is about: vouchctl job show " + options.job);
   }
   Record record = {{"pool", "Pool", pool.name},
-                   {"codes", "Codes", count},
+                   {"codes", "Codes", codes},
                    {"issued", "Issued", exported.waiting() + exported.taken()},
                    {"left", "Left", pool.codes() - out - exported.codes_wanted()},
                    {"file", "File", options.file}};
   if (actor.dry_run) return show_dry_run(session, record);
-  VOUCH_CHECK(session.require_yes(question_of(exported, count, pool.name, options.file)));
-  VOUCH_TRY(NewFile file, NewFile::create(options.file));
-  reach_failpoint("export-created");
-  const Json detail{{"job", options.job},
-                    {"codes", count},
-                    {"export", exported.id()},
-                    {"taken", exported.waiting()},
-                    {"file", options.file}};
-  VOUCH_CHECK(control->record(actor, "pool export", pool.name,
-                              detail.dump(-1, ' ', false, Json::error_handler_t::replace)));
-  VOUCH_CHECK(take(session, exported));
-  reach_failpoint("export-taken");
-  VOUCH_TRY(const Exported written, write_codes(session, ledger, pool, job, file, exported));
-  VOUCH_CHECK(file.complete());
-  VOUCH_TRY(const std::int64_t issued, confirm(session, exported, options.file));
-  reach_failpoint("export-confirmed");
+  VOUCH_CHECK(session.require_yes(question_of(exported, codes, pool.name, options.file)));
+  VOUCH_TRY(const Exported done, deliver(session, ledger, pool, job, options, codes, exported));
   VOUCH_TRY(const std::int64_t now_out, ledger.codes_out(pool.id));
-  record[1].value = written.codes;
-  record[2].value = issued;
+  record[1].value = done.codes;
+  record[2].value = done.issued;
   record[3].value = pool.codes() - now_out;
-  if (written.nameless > 0) {
-    session.out().warn(format_count(written.nameless) +
-                       " of them belong to recipients whose ids Vouch does not keep: single "
-                       "issuances, or lists whose rows were deleted");
-  }
-  VOUCH_CHECK(tell_rest(session, ledger, pool, job, exported, issued));
-  const std::string done = "exported: " + format_count(written.codes) +
-                           (written.codes == 1 ? " code" : " codes") + " in " + options.file +
-                           ", " + format_count(issued) + " issued by it";
-  VOUCH_CHECK(session.out().changed("pool", done, record));
+  VOUCH_CHECK(tell_rest(session, ledger, pool, job, exported, done));
+  const std::string words = "exported: " + format_count(done.codes) +
+                            (done.codes == 1 ? " code" : " codes") + " in " + options.file + ", " +
+                            format_count(done.issued) + " issued by it";
+  VOUCH_CHECK(session.out().changed("pool", words, record));
   return 0;
 }
 

@@ -262,30 +262,47 @@ Result<void> settle(Session& session, SettledRows& rows, Reconciled& done) {
   return {};
 }
 
-Result<int> run(Session& session, const ReconcileLine& line) {
-  VOUCH_TRY(const Setting setting, setting_of(session, line));
-  VOUCH_TRY(const std::string secret, setting.control->recipient_secret());
-  const RecipientKeys keys{secret};
-  VOUCH_TRY(const auto statement, open_statement(session, line, setting));
-  VOUCH_TRY(StoreLedgerRows rows,
-            StoreLedgerRows::open(*setting.control, *setting.ledger, setting.scope));
-  VOUCH_TRY(ReportFiles report, ReportFiles::create(line.report, line.csv));
-
-  Progress reading{session.out(), session.terminal(), "statement"};
-  Progress merging{session.out(), session.terminal(), "ledger"};
+ReconcileOptions options_of(const ReconcileLine& line, const Setting& setting,
+                            const StoreLedgerRows& rows) {
   ReconcileOptions options;
   options.window = setting.window;
   options.scope_of = [&](ObjectId campaign) { return rows.scope_of(campaign); };
   options.is_shared = line.is_shared;
   options.sort_folder = environment("TMPDIR").value_or(kTemporaryFolder);
+  return options;
+}
+
+// Both sides, merged: each row goes into the report, and among those that are settled.
+Result<Balance> merge(Session& session, Statement& statement, StoreLedgerRows& rows,
+                      ReconcileOptions options, std::optional<SettledRows>& settled,
+                      ReportFiles& report) {
+  Progress reading{session.out(), session.terminal(), "statement"};
+  Progress merging{session.out(), session.terminal(), "ledger"};
   options.progress = [&](std::int64_t lines, std::int64_t merged) {
     if (merged > 0) reading.clear();
     (merged > 0 ? merging : reading)
         .update(merged > 0 ? merged : lines, 0, "", session.clock().now());
   };
-  const bool settles = line.resolve || line.resolve_negative;
+  VOUCH_TRY(store::ControlStore * control, session.control());
+  VOUCH_TRY(const std::string secret, control->recipient_secret());
+  const auto sink = [&](const ReportRow& row) -> Result<void> {
+    if (settled) {
+      VOUCH_CHECK(settled->add(row, statement.columns()));
+    }
+    return report.add(row);
+  };
+  return reconcile(statement, rows, RecipientKeys{secret}, options, sink);
+}
+
+Result<int> run(Session& session, const ReconcileLine& line) {
+  VOUCH_TRY(const Setting setting, setting_of(session, line));
+  VOUCH_TRY(const auto statement, open_statement(session, line, setting));
+  VOUCH_TRY(StoreLedgerRows rows,
+            StoreLedgerRows::open(*setting.control, *setting.ledger, setting.scope));
+  VOUCH_TRY(ReportFiles report, ReportFiles::create(line.report, line.csv));
+  const ReconcileOptions options = options_of(line, setting, rows);
   std::optional<SettledRows> settled;
-  if (settles) {
+  if (line.resolve || line.resolve_negative) {
     VOUCH_CHECK(session.actor().map([](const store::Actor&) {}));
     VOUCH_TRY(settled, SettledRows::create(options.sort_folder, line.resolve_negative));
   }
@@ -296,15 +313,7 @@ Result<int> run(Session& session, const ReconcileLine& line) {
                            : name_of_input(line.statement.path);
   done.scope = setting.scope_words;
   done.window = setting.window;
-  VOUCH_TRY(done.balance,
-            reconcile(*statement, rows, keys, options, [&](const ReportRow& row) -> Result<void> {
-              if (settled) {
-                VOUCH_CHECK(settled->add(row, statement->columns()));
-              }
-              return report.add(row);
-            }));
-  reading.clear();
-  merging.clear();
+  VOUCH_TRY(done.balance, merge(session, *statement, rows, options, settled, report));
   VOUCH_TRY(done.jobs, prove_jobs(setting, rows, done.balance, begun));
   Result<void> settling;
   // Where the two sides contradict each other the statement may be of another service altogether.

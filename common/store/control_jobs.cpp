@@ -95,6 +95,50 @@ Result<std::optional<WallTime>> read_ms(JsonReader& reader, const char* key) {
   return std::optional{from_ms(*ms)};
 }
 
+Result<void> insert_job(Database& database, const JobRow& row) {
+  return database.prepared(kInsert)
+      .bind(":id", stored(row.id))
+      .bind(":campaign", stored(row.campaign))
+      .bind(":campaign_version", std::int64_t{row.campaign_version})
+      .bind(":client", stored(row.client))
+      .bind(":list", stored_or_null(row.list))
+      .bind(":rerun_of", stored_or_null(row.rerun_of))
+      .bind(":submit_key", row.submit_key.empty() ? std::nullopt : std::optional{row.submit_key})
+      .bind(":content_digest", row.content_digest)
+      .bind(":options", to_json(row.options))
+      .bind(":instance", row.instance)
+      .bind(":submitted_ms", row.submitted)
+      .bind(":submitted_by", row.submitted_by)
+      .run();
+}
+
+// Returns its number.  A submission does not expire: the job is known from here on, and with it its
+// key.
+Result<std::int64_t> insert_submission(Database& database, const JobRow& row, Random& random) {
+  VOUCH_CHECK(database.prepared(kInsertCommand)
+                  .bind(":nonce", new_nonce(random))
+                  .bind(":job", stored(row.id))
+                  .bind(":instance", row.instance)
+                  .bind(":operator", row.submitted_by)
+                  .bind(":created_ms", row.submitted)
+                  .bind(":expires_ms", kNeverMs)
+                  .run());
+  VOUCH_TRY(const auto number, first_row(database.prepared(kLastId),
+                                         [](const Statement& id) { return id.integer(0); }));
+  return number.value_or(0);
+}
+
+// The job that has the key already: the one that is submitted again, or none.
+Result<std::optional<JobRow>> submitted_before(Database& database, const JobRow& row) {
+  if (row.submit_key.empty()) return std::nullopt;
+  VOUCH_TRY(auto there, find_by_key(database, row.submit_key));
+  if (!there || there->content_digest == row.content_digest) return there;
+  return fail(Errc::conflict,
+              "the submit key \"" + row.submit_key + "\" belongs to " +
+                  format_id(ObjectKind::job, there->id) + ", which asked for something else",
+              "submit the same content again, or take another key");
+}
+
 }  // namespace
 
 std::string to_json(const JobOptions& options) {
@@ -142,48 +186,14 @@ Result<ControlStore::Submission> ControlStore::submit_job(const Actor& actor, Jo
                                    " bytes without control characters");
   }
   VOUCH_TRY(ControlChange change, ControlChange::begin(database_, actor));
-  if (!row.submit_key.empty()) {
-    VOUCH_TRY(auto there, find_by_key(database_, row.submit_key));
-    if (there && there->content_digest == row.content_digest) {
-      return Submission{std::move(*there), 0, true};
-    }
-    if (there) {
-      return fail(Errc::conflict,
-                  "the submit key \"" + row.submit_key + "\" belongs to " +
-                      format_id(ObjectKind::job, there->id) + ", which asked for something else",
-                  "submit the same content again, or take another key");
-    }
-  }
+  VOUCH_TRY(auto there, submitted_before(database_, row));
+  if (there) return Submission{std::move(*there), 0, true};
   VOUCH_CHECK(bind_campaign(row.campaign, row.instance, row.id_type));
   if (row.id == 0) row.id = new_object_id(random);
   row.submitted = actor.now;
   row.submitted_by = actor.operator_name;
-  VOUCH_CHECK(database_.prepared(kInsert)
-                  .bind(":id", stored(row.id))
-                  .bind(":campaign", stored(row.campaign))
-                  .bind(":campaign_version", std::int64_t{row.campaign_version})
-                  .bind(":client", stored(row.client))
-                  .bind(":list", stored_or_null(row.list))
-                  .bind(":rerun_of", stored_or_null(row.rerun_of))
-                  .bind(":submit_key",
-                        row.submit_key.empty() ? std::nullopt : std::optional{row.submit_key})
-                  .bind(":content_digest", row.content_digest)
-                  .bind(":options", to_json(row.options))
-                  .bind(":instance", row.instance)
-                  .bind(":submitted_ms", row.submitted)
-                  .bind(":submitted_by", row.submitted_by)
-                  .run());
-  // A submission does not expire: the job is known from here on, and with it its key.
-  VOUCH_CHECK(database_.prepared(kInsertCommand)
-                  .bind(":nonce", new_nonce(random))
-                  .bind(":job", stored(row.id))
-                  .bind(":instance", row.instance)
-                  .bind(":operator", actor.operator_name)
-                  .bind(":created_ms", actor.now)
-                  .bind(":expires_ms", kNeverMs)
-                  .run());
-  VOUCH_TRY(const auto command, first_row(database_.prepared(kLastId),
-                                          [](const Statement& id) { return id.integer(0); }));
+  VOUCH_CHECK(insert_job(database_, row));
+  VOUCH_TRY(const std::int64_t command, insert_submission(database_, row, random));
   const std::string detail = Detail{}
                                  .set("submit_key", row.submit_key)
                                  .set("content_digest", row.content_digest)
@@ -191,7 +201,7 @@ Result<ControlStore::Submission> ControlStore::submit_job(const Actor& actor, Jo
                                  .set_json("options", to_json(row.options))
                                  .text();
   VOUCH_CHECK(change.commit("job submit", format_id(ObjectKind::job, row.id), detail));
-  return Submission{std::move(row), command.value_or(0), false};
+  return Submission{std::move(row), command, false};
 }
 
 Result<std::vector<JobRow>> ControlStore::jobs() {

@@ -153,6 +153,9 @@ class Intake {
   // another range's turn, while it is not held.
   [[nodiscard]] data::LeasePtr lease_of_page(const data::JobNow& job, Plan& plan);
   void plan_singles();
+  [[nodiscard]] Result<data::IssueSingle> make_single(const SingleRequest& request) const;
+  [[nodiscard]] std::optional<data::ReadyRows> lock_single(const data::JobNow& job,
+                                                           std::vector<data::Intent>& intents);
   [[nodiscard]] bool has_room(const SingleRequest& request) const;
   [[nodiscard]] int room(const data::JobNow& job, const Plan& plan, ObjectId downstream,
                          RowSort sort) const;

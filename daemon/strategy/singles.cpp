@@ -88,56 +88,68 @@ void Intake::plan_singles() {
     const std::scoped_lock lock{mutex_};
     requests = std::exchange(singles_, {});
   }
+  const auto wait = [&](SingleRequest& request) {
+    const std::scoped_lock lock{mutex_};
+    singles_.push_back(std::move(request));
+  };
   for (SingleRequest& request : requests) {
     if (!has_room(request)) {
-      const std::scoped_lock lock{mutex_};
-      singles_.push_back(std::move(request));
+      wait(request);
       continue;
     }
-    const Input input = input_of(request);
-    data::IssueSingle message{.command = request.command,
-                              .campaign = request.job.campaign_id,
-                              .items = static_cast<int>(request.job.items_count()),
-                              .input = to_input(request),
-                              .intents = {}};
-    auto maker = IntentMaker::make(request.job, input.columns, input.attribute_columns);
-    if (maker) {
-      if (auto good = maker->check_attributes(request.job, *snapshot_); !good) {
-        maker = tl::unexpected<Error>(std::move(good).error());
-      }
-    }
-    if (maker && !knows_downstreams(request.job)) {
-      maker = fail(Errc::not_found, "a downstream of the campaign is not in the store");
-    }
-    if (!maker) {
-      writer_.push(refusal(request, maker.error()));
+    auto message = make_single(request);
+    if (!message) {
+      writer_.push(refusal(request, message.error()));
       continue;
     }
-    maker->make_fresh(request.job, *snapshot_,
-                      {.key = request.recipient,
-                       .occurrence = request.occurrence,
-                       .recipient_id = request.recipient_id,
-                       .amounts = input.amounts,
-                       .values = input.attributes},
-                      0, true, message.intents);
-    data::ReadyRows reserved;
-    bool locked = true;
-    for (Intent& intent : message.intents) {
-      intent.single = true;
-      if (intent.by_export) continue;
-      intent.lease = leases_.of_issuance(request.job, intent.request_id);
-      locked = locked && intent.lease;
-      ++reserved[data::owner_of(intent)];
-    }
-    if (!locked) {  // all of its issuances, or none
-      for (Intent& intent : message.intents) leases_.put_back(request.job, intent);
-      const std::scoped_lock lock{mutex_};
-      singles_.push_back(std::move(request));
+    const auto reserved = lock_single(request.job, message->intents);
+    if (!reserved) {
+      wait(request);
       continue;
     }
-    if (!ready_.reserve(reserved)) return;  // stopping; the command is taken up after the start
-    writer_.push(std::move(message));
+    if (!ready_.reserve(*reserved)) return;  // stopping; the command is taken up after the start
+    writer_.push(std::move(*message));
   }
+}
+
+Result<data::IssueSingle> Intake::make_single(const SingleRequest& request) const {
+  const Input input = input_of(request);
+  VOUCH_TRY(IntentMaker maker,
+            IntentMaker::make(request.job, input.columns, input.attribute_columns));
+  VOUCH_CHECK(maker.check_attributes(request.job, *snapshot_));
+  if (!knows_downstreams(request.job)) {
+    return fail(Errc::not_found, "a downstream of the campaign is not in the store");
+  }
+  data::IssueSingle message{.command = request.command,
+                            .campaign = request.job.campaign_id,
+                            .items = static_cast<int>(request.job.items_count()),
+                            .input = to_input(request),
+                            .intents = {}};
+  maker.make_fresh(request.job, *snapshot_,
+                   {.key = request.recipient,
+                    .occurrence = request.occurrence,
+                    .recipient_id = request.recipient_id,
+                    .amounts = input.amounts,
+                    .values = input.attributes},
+                   0, true, message.intents);
+  for (Intent& intent : message.intents) intent.single = true;
+  return message;
+}
+
+// The room that its calls need; nothing when not every one of them could be locked.
+std::optional<data::ReadyRows> Intake::lock_single(const JobNow& job,
+                                                   std::vector<Intent>& intents) {
+  data::ReadyRows rows;
+  bool locked = true;
+  for (Intent& intent : intents) {
+    if (intent.by_export) continue;
+    intent.lease = leases_.of_issuance(job, intent.request_id);
+    locked = locked && intent.lease;
+    ++rows[data::owner_of(intent)];
+  }
+  if (locked) return rows;
+  for (Intent& intent : intents) leases_.put_back(job, intent);
+  return std::nullopt;
 }
 
 // Who would be in doubt after a crash under contract none waits until others have been called.
