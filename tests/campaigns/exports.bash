@@ -1,6 +1,6 @@
 # exports.bash: exports that die on their way, and are begun again, in a store of their own.
 #
-# Sourced by failpoints.sh, with `count`, `not_reached` and what place.bash has.
+# Sourced by failpoints.sh, with `count`, `not_reached`, `lists` and what place.bash has.
 # vouchctl dies at its failpoints and vouchd at its own; both are named export-...  Then
 # judge_exports.py holds all the files against the ledger.
 # shellcheck shell=bash disable=SC2154
@@ -14,7 +14,7 @@ wait_for_export() { # NAME
   printf '{"name": "%s", "items": [{"name": "gift", "kind": "code", "pool": "vip",
     "delivery": "export"}]}\n' "$1" >"$place/$1.json"
   vouchctl -q campaign create "$place/$1.json"
-  make-recipients --rows "$export_rows" --seed $((RANDOM + 1)) >"$place/$1.csv"
+  make-recipients --rows "$export_rows" --seed $((++lists)) >"$place/$1.csv"
   vouchctl -q job submit --campaign "$1" --client shop --file "$place/$1.csv" --submit-key "$1" \
     --amount-unit minor
   vouchctl -q job wait "$1" --timeout 120s >"$place/export.log" 2>&1 || status=$?
