@@ -46,7 +46,7 @@ constexpr std::int64_t kEpochsOfRun = std::int64_t{1} << 32;
 constexpr std::int64_t kStartsMax = std::int64_t{1} << 30;
 constexpr const char* kBootId = "/proc/sys/kernel/random/boot_id";
 
-constexpr int kWriterCacheKib = 8192;
+constexpr int kWriterCacheKib = 6144;
 constexpr int kReaderCacheKib = 1024;
 
 constexpr std::size_t kAnchorBytesMax = 1024;
